@@ -1,0 +1,755 @@
+"""The Rust core of Slipstream: money, books, sizing, planning, hashing and signing.
+
+Units. Prices, quantities and quote amounts are ``int`` at one global scale of 10**-8
+(``SCALE``); they are named ``px``, ``qty`` and ``notional``. The leader's mirrored position
+and the followers' targets are ``int`` at 10**-18 (``TARGET_SCALE``) and are named
+``*_target``. Ratios are ``int`` parts per million (``ppm``). Times are ``int`` nanoseconds
+of one monotonic clock (``_ns``) handed in by the caller. ``None`` means "no answer", never a
+number. No float crosses this boundary and no call keeps a Python callback.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, final
+
+__version__: Final[str]
+
+SCALE: Final[int]  # 10**8
+SCALE_DIGITS: Final[int]  # 8
+TARGET_SCALE: Final[int]  # 10**18
+
+def build_info() -> dict[str, str]:
+    """Return version, rustc, profile and target of this build."""
+
+# --- errors -----------------------------------------------------------------------------
+
+class SlipstreamError(Exception): ...
+class CoreError(SlipstreamError): ...
+class FixedError(CoreError): ...
+class BookError(CoreError): ...
+class BookGapError(BookError): ...
+class SchemaError(CoreError): ...
+class SignerError(CoreError): ...
+class KeystoreError(CoreError): ...
+
+# --- money ------------------------------------------------------------------------------
+
+class Side(Enum):
+    BUY = 1
+    SELL = -1
+
+class PositionSide(Enum):
+    """The lane of a position: one signed net position, or one of two sides (hedge mode)."""
+
+    NET = 0
+    LONG = 1
+    SHORT = 2
+
+class Rounding(Enum):
+    """FLOOR: to minus infinity; CEIL: to plus infinity; DOWN: toward zero; UP: away from zero;
+    HALF_EVEN: to nearest, ties to even."""
+
+    FLOOR = 0
+    CEIL = 1
+    DOWN = 2
+    UP = 3
+    HALF_EVEN = 4
+
+def parse_fixed(text: str) -> int:
+    """Parse decimal text exactly: optional sign, digits, optional fraction of at most 8
+    significant decimals (trailing zeros beyond are fine). No exponent, no blank, no NaN.
+
+    Raises:
+        FixedError: anything else, or a value outside i64 at 10**-8.
+    """
+
+def format_fixed(raw: int) -> str:
+    """Return the shortest exact decimal text (no exponent, no trailing zeros)."""
+
+def format_target(raw: int) -> str:
+    """Return the shortest exact decimal text of a value at 10**-18."""
+
+def round_to_step(raw: int, step: int, rounding: Rounding) -> int: ...
+def quote_value(px: int, qty: int, rounding: Rounding) -> int:
+    """Return px x qty in quote, rounded as named."""
+
+def mul_div(value: int, numerator: int, denominator: int, rounding: Rounding) -> int:
+    """Return value x numerator / denominator with a 256-bit intermediate."""
+
+@final
+class InstrumentRules:
+    """What a venue accepts for one instrument. Raises ``CoreError`` naming a step or limit that
+    does not fit. ``px_digits_max``: significant digits of a price (Hyperliquid: 5), or ``None``."""
+
+    def __init__(
+        self,
+        *,
+        px_step: int,
+        qty_step: int,
+        qty_min: int,
+        qty_max: int | None = None,
+        notional_min: int = 0,
+        px_digits_max: int | None = None,
+        is_reduction_exempt: bool = True,
+    ) -> None: ...
+    @property
+    def px_step(self) -> int: ...
+    @property
+    def qty_step(self) -> int: ...
+    @property
+    def qty_min(self) -> int: ...
+    @property
+    def qty_max(self) -> int | None: ...
+    @property
+    def notional_min(self) -> int: ...
+    @property
+    def px_digits_max(self) -> int | None: ...
+    @property
+    def is_reduction_exempt(self) -> bool:
+        """Whether reductions need not reach ``notional_min``."""
+    def round_px(self, px: int, side: Side) -> int:
+        """Round a limit price inside the bound: a BUY down, a SELL up."""
+    def round_qty(self, qty: int, rounding: Rounding) -> int: ...
+
+# --- order book -------------------------------------------------------------------------
+
+@final
+class FillEstimate:
+    """What taking ``filled_qty + unfilled_qty`` from one side of a book would do."""
+
+    @property
+    def filled_qty(self) -> int: ...
+    @property
+    def unfilled_qty(self) -> int: ...
+    @property
+    def vwap_px(self) -> int | None:
+        """Rounded against the taker (a BUY up, a SELL down); ``None`` when nothing filled."""
+    @property
+    def worst_px(self) -> int | None: ...
+    @property
+    def notional(self) -> int: ...
+    @property
+    def level_count(self) -> int: ...
+    def slippage_ppm(self, reference_px: int) -> int:
+        """Return the cost against a reference in ppm, positive when worse, rounded up."""
+
+@final
+class BookView:
+    """An immutable snapshot of one book (cheap: shares storage with the book until it changes)."""
+
+    @property
+    def best_bid(self) -> tuple[int, int] | None:
+        """(px, qty), or ``None`` when that side is empty."""
+    @property
+    def best_ask(self) -> tuple[int, int] | None: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def ts_ns(self) -> int:
+        """When the last update was received, on the monotonic clock."""
+    @property
+    def venue_ts_ms(self) -> int:
+        """The venue's own time of the last update; 0 when it sends none."""
+    def mid(self) -> int | None: ...
+    def microprice(self) -> int | None: ...
+    def walk(self, side: Side, qty: int, limit_px: int | None = None) -> FillEstimate:
+        """Estimate an order of ``side``: a BUY takes asks."""
+    def depth_to(self, side: Side, limit_px: int) -> int:
+        """Return the quantity an order of ``side`` could take at ``limit_px`` or better."""
+    def levels(self, side: Side, count: int) -> list[tuple[int, int]]:
+        """Return the best levels that an order of ``side`` would take."""
+
+@final
+class Book:
+    """A price-level book: absolute quantities, zero deletes. Crossed, negative or unsorted input
+    raises ``BookError`` and leaves the book without a view until the next ``load``."""
+
+    def __init__(self, *, depth_max: int = 1000) -> None: ...
+    def load(
+        self,
+        bids: Sequence[tuple[str, str]],
+        asks: Sequence[tuple[str, str]],
+        *,
+        sequence: int,
+        ts_ns: int,
+        venue_ts_ms: int = 0,
+    ) -> None:
+        """Replace the book by a snapshot. Prices and quantities are decimal text (parsed here)."""
+    def apply(
+        self,
+        bids: Sequence[tuple[str, str]],
+        asks: Sequence[tuple[str, str]],
+        *,
+        first_sequence: int,
+        sequence: int,
+        previous_sequence: int | None,
+        ts_ns: int,
+        venue_ts_ms: int = 0,
+    ) -> bool:
+        """Apply a delta; return False when it is older than the book (nothing done).
+
+        The first delta after ``load`` must satisfy first_sequence <= book sequence <= sequence (a
+        venue that counts on from the snapshot: first_sequence <= book sequence + 1); after it
+        ``previous_sequence`` must equal the book's sequence.
+
+        Raises:
+            BookGapError: a sequence is missing; the book has no view until the next ``load``.
+        """
+    def trim_better_than(self, bid_px: int | None, ask_px: int | None) -> None:
+        """Drop bids above ``bid_px`` and asks below ``ask_px`` (a newer best bid/offer)."""
+    def invalidate(self) -> None: ...
+    def view(self) -> BookView | None: ...
+
+@final
+class DepthReservation:
+    """What our own orders have taken, or may still take, from one book.
+
+    One object per (venue, symbol) for ever, across intents and leaders. ``refresh`` hands it a
+    newer view: outstanding takes are subtracted from it again, each from the best levels inside
+    its limit, until their outcome is known *and* a view of later venue time has come.
+    """
+
+    def __init__(self, view: BookView) -> None: ...
+    def refresh(self, view: BookView) -> None: ...
+    def walk(self, side: Side, qty: int, limit_px: int | None = None) -> FillEstimate: ...
+    def take(self, side: Side, qty: int, limit_px: int) -> int:
+        """Reserve up to ``qty`` inside ``limit_px``; return a token. Never takes more than is there."""
+    def taken_qty(self, token: int) -> int: ...
+    def give_back(self, token: int) -> None:
+        """The order was never sent: put its quantity back at once."""
+    def settle(self, token: int, *, filled_qty: int, venue_ts_ms: int) -> None:
+        """The order's outcome is known; its fill stays subtracted until a view newer than
+        ``venue_ts_ms`` is refreshed, its unfilled rest is put back now."""
+    def take_foreign(self, side: Side, qty: int, *, venue_ts_ms: int) -> None:
+        """Subtract a leader's own taker fill until a view newer than ``venue_ts_ms`` comes."""
+    @property
+    def outstanding_qty(self) -> int: ...
+
+# --- reasons, sizing, planning ----------------------------------------------------------
+
+@final
+class SkipReason(Enum):
+    """Why a leg was not traded, in order of precedence (the first that holds is recorded)."""
+
+    KILL_SWITCH = 0
+    FROZEN = 1
+    FOLLOWER_PAUSED = 2
+    CLOSE_ONLY = 3
+    OPEN_ONLY = 4
+    BREAKER_OPEN = 5
+    DUPLICATE = 6
+    SUPERSEDED = 7
+    NOT_MIRRORED = 8
+    SYMBOL_DENIED = 9
+    SYMBOL_HALTED = 10
+    STALE_INTENT = 11
+    LEADER_STALE = 12
+    LEADER_TRADE_TOO_SMALL = 13
+    MARGIN_UNCONFIRMED = 14
+    FOLLOWER_STATE_STALE = 15
+    FOREIGN_POSITION = 16
+    LEVERAGE_SYNC_FAILED = 17
+    BOOK_MISSING = 18
+    BOOK_STALE = 19
+    BOOK_GAPPED = 20
+    UNKNOWN_PENDING = 21
+    NO_CHANGE = 22
+    DIRECTION = 23
+    BELOW_LOT = 24
+    BELOW_MIN_QTY = 25
+    BELOW_MIN_NOTIONAL = 26
+    MARGIN_BREACH = 27
+    LEVERAGE_CAP = 28
+    ORDER_CAP = 29
+    SYMBOL_CAP = 30
+    NOTIONAL_CAP = 31
+    POSITION_COUNT_CAP = 32
+    DAILY_LOSS = 33
+    DRAWDOWN = 34
+    DEVIATION_BREACH = 35
+    DEPTH_SHORT = 36
+    SLIPPAGE_BREACH = 37
+    RATE_LIMITED = 38
+    OVERFLOW = 39  # arithmetic of this row alone did not fit
+    @property
+    def code(self) -> str:
+        """The reason's name, as journalled."""
+    @property
+    def mask(self) -> int:
+        """``1 << value``: gates are bit masks of reasons."""
+    @property
+    def stops_open(self) -> bool: ...
+    @property
+    def stops_reduction(self) -> bool: ...
+    @property
+    def delays_reduction(self) -> bool:
+        """The reduction stays wanted and is planned again."""
+
+class SizingMode(Enum):
+    MARGIN = 0
+    POSITION = 1
+    RATIO = 2
+    NOTIONAL = 3
+
+class Missed(Enum):
+    GIVE_UP = 0
+    CATCH_UP = 1
+
+class BelowMinimum(Enum):
+    CARRY = 0
+    SKIP = 1
+    BUMP = 2
+
+class OnLimit(Enum):
+    """What a cap or a thin book does to an order that is too large."""
+
+    CLIP = 0
+    SKIP = 1
+
+class ReferenceKind(Enum):
+    ARRIVAL_MID = 0
+    LEADER_PX = 1
+    MID = 2
+    BEST = 3
+    MARK = 4
+
+@final
+class SizingRule:
+    """How one follower turns the leader's change into its own (DESIGN, Sizing).
+
+    ``ratio``, ``multiplier``: at 10**-8. ``allocation``: quote; or ``allocation_ppm`` of the
+    follower's equity. ``margin_ppm``: fixed share of equity in POSITION mode, ``None`` = the
+    leader's own share. Raises ``CoreError`` when a mode lacks what it needs.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: SizingMode,
+        ratio: int | None = None,
+        allocation: int | None = None,
+        allocation_ppm: int | None = None,
+        margin_ppm: int | None = None,
+        multiplier: int = ...,
+        notional: int | None = None,
+        is_reverse: bool = False,
+        missed: Missed | None = None,
+        below_minimum: BelowMinimum = BelowMinimum.CARRY,
+        on_cap: OnLimit = OnLimit.SKIP,
+        on_thin_book: OnLimit = OnLimit.SKIP,
+        leader_notional_min: int = 0,
+    ) -> None: ...
+    @property
+    def mode(self) -> SizingMode: ...
+    @property
+    def needs_leader_margin(self) -> bool:
+        """Whether an increase must wait for the leader's confirmed margin."""
+
+@final
+class FollowerLimits:
+    """A follower's own bounds. ``None`` = no such cap."""
+
+    def __init__(
+        self,
+        *,
+        entry_ppm: int,
+        exit_ppm: int,
+        emergency_ppm: int,
+        deviation_ppm: int,
+        leverage_max: int | None = None,
+        order_notional_max: int | None = None,
+        symbol_notional_max: int | None = None,
+        notional_max: int | None = None,
+        position_count_max: int | None = None,
+        daily_loss_max: int | None = None,
+        drawdown_ppm_max: int | None = None,
+        book_age_ns_max: int = 2_000_000_000,
+        state_age_ns_max: int = 300_000_000_000,
+        intent_age_ns_max: int = 5_000_000_000,
+        exit_emergency_after_ns: int = 10_000_000_000,
+    ) -> None: ...
+
+@final
+class LaneState:
+    """One (follower, symbol): what is wanted and what is held. A value; see ``FollowerTable``.
+
+    Tracks follow the leader's lanes (index 0: net or long, 1: short), sides the follower's
+    (index 0: net or long, 1: short). ``*_target`` are at 10**-18, signed, long positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        mirrored_target: tuple[int, int] = (0, 0),
+        exact_target: tuple[int, int] = (0, 0),
+        wanted_target: tuple[int, int] = (0, 0),
+        frozen_leader_margin: tuple[int, int] = (0, 0),
+        position_qty: tuple[int, int] = (0, 0),
+        in_flight_qty: tuple[int, int] = (0, 0),
+        unknown_qty: tuple[int, int] = (0, 0),
+        foreign_qty: tuple[int, int] = (0, 0),
+        leverage: int | None = None,
+        gates: int = 0,
+    ) -> None: ...
+    @property
+    def mirrored_target(self) -> tuple[int, int]:
+        """P: the leader's position as this follower mirrors it."""
+    @property
+    def exact_target(self) -> tuple[int, int]:
+        """What the mode says, without caps or refusals."""
+    @property
+    def wanted_target(self) -> tuple[int, int]:
+        """What is still wanted: orders go to it."""
+    @property
+    def frozen_leader_margin(self) -> tuple[int, int]: ...
+    @property
+    def position_qty(self) -> tuple[int, int]:
+        """What our own orders built (signed, 10**-8)."""
+    @property
+    def in_flight_qty(self) -> tuple[int, int]:
+        """Signed quantity of the order now at the venue; 0 = lane free."""
+    @property
+    def unknown_qty(self) -> tuple[int, int]:
+        """Signed quantity of an order whose fate is unknown: the position is an interval."""
+    @property
+    def foreign_qty(self) -> tuple[int, int]: ...
+    @property
+    def leverage(self) -> int | None:
+        """The follower's leverage as synced with the venue; ``None`` = not synced."""
+    @property
+    def gates(self) -> int: ...
+
+@final
+class FollowerTable:
+    """All followers of one leader on one venue: one row each, lanes per symbol index.
+
+    Mutated one row at a time from the event loop. Every method raises ``CoreError`` for an
+    unknown row, and nothing else.
+    """
+
+    def __init__(self) -> None: ...
+    def __len__(self) -> int: ...
+    def add(
+        self,
+        *,
+        sizing: SizingRule,
+        limits: FollowerLimits,
+        is_hedge: bool = False,
+        is_dedicated: bool = False,
+    ) -> int:
+        """Add a follower and return its row."""
+    def set_rules(self, row: int, *, sizing: SizingRule, limits: FollowerLimits) -> None: ...
+    def set_mode(self, row: int, *, is_hedge: bool) -> None: ...
+    def set_account(
+        self,
+        row: int,
+        *,
+        equity: int,
+        free_margin: int,
+        day_pnl: int = 0,
+        drawdown_ppm: int = 0,
+        ts_ns: int,
+    ) -> None:
+        """Record account state: quote amounts. Until it is called FOLLOWER_STATE_STALE holds."""
+    def set_gates(self, row: int, mask: int) -> None:
+        """Replace the row's gates: a mask of ``SkipReason.mask`` values."""
+    def set_lane_gates(self, row: int, symbol_index: int, mask: int) -> None: ...
+    def set_leverage(self, row: int, symbol_index: int, leverage: int | None) -> None: ...
+    def set_foreign(self, row: int, symbol_index: int, position_side: PositionSide, qty: int) -> None: ...
+    def set_mark(self, symbol_index: int, px: int) -> None:
+        """Price used to value positions of that symbol against the caps."""
+    def lane(self, row: int, symbol_index: int) -> LaneState: ...
+    def restore_lane(self, row: int, symbol_index: int, lane: LaneState) -> None: ...
+    def settle(
+        self,
+        row: int,
+        symbol_index: int,
+        position_side: PositionSide,
+        *,
+        filled_qty: int,
+        is_opening: bool,
+        is_new_missed_kept: bool = False,
+    ) -> LaneState:
+        """The order in flight (or unknown) ended: position += filled_qty (signed), lane free.
+
+        An opening order's unfilled rest is dropped from the wanted target under GIVE_UP (the part
+        below one lot stays). A reduction's rest stays wanted.
+        """
+    def mark_unknown(self, row: int, symbol_index: int, position_side: PositionSide) -> None:
+        """The order in flight has an unknown fate: it blocks increases until settled."""
+    def shrink(self, row: int, symbol_index: int, position_side: PositionSide, qty: int) -> LaneState:
+        """The venue holds only ``qty`` (signed) without an order of ours: position and targets
+        shrink to it and are not rebuilt until the leader has been flat."""
+
+@final
+class CohortIntent:
+    """The leader's event as a cohort sees it, in the follower venue's units.
+
+    ``leader_before``/``leader_after`` are signed positions of one leader track at 10**-18;
+    equal values plan again without an event (``plan_cohort(..., rows=…)``). ``arrival_px``: mid
+    when the intent was built (never renewed), ``None`` when no book stood then. ``gates``: mask
+    that holds for all rows (LEADER_STALE, SYMBOL_HALTED, BOOK_GAPPED, …). ``rotation``: the fair
+    order's first row.
+    """
+
+    def __init__(
+        self,
+        *,
+        symbol_index: int,
+        rules: InstrumentRules,
+        leader_before: int,
+        leader_after: int,
+        leader_px: int,
+        created_ns: int,
+        track: int = 0,
+        leader_margin: int | None = None,
+        leader_initial_margin: int | None = None,
+        arrival_px: int | None = None,
+        mark_px: int | None = None,
+        band_low_px: int | None = None,
+        band_high_px: int | None = None,
+        gates: int = 0,
+        rotation: int = 0,
+        exit_since_ns: int | None = None,
+    ) -> None: ...
+
+@final
+class OrderPlan:
+    """One order to claim, sign and send: an IOC limit at ``limit_px``."""
+
+    @property
+    def row(self) -> int: ...
+    @property
+    def leg(self) -> int:
+        """0, or 1 for the opening leg of a flip."""
+    @property
+    def position_side(self) -> PositionSide: ...
+    @property
+    def side(self) -> Side: ...
+    @property
+    def qty(self) -> int: ...
+    @property
+    def qty_text(self) -> str: ...
+    @property
+    def limit_px(self) -> int: ...
+    @property
+    def limit_px_text(self) -> str: ...
+    @property
+    def is_opening(self) -> bool: ...
+    @property
+    def is_full_close(self) -> bool: ...
+    @property
+    def exact_target(self) -> int:
+        """Of this lane, at 10**-18, after the event."""
+    @property
+    def wanted_target(self) -> int: ...
+    @property
+    def mirrored_target(self) -> int: ...
+    @property
+    def position_qty(self) -> int:
+        """Attributed position before this order."""
+    @property
+    def wanted_qty(self) -> int:
+        """What would have been ordered without caps, minimums and depth."""
+    @property
+    def clip_reason(self) -> SkipReason | None:
+        """Why ``qty`` is less than ``wanted_qty``."""
+    @property
+    def reference_kind(self) -> ReferenceKind: ...
+    @property
+    def reference_px(self) -> int: ...
+    @property
+    def bound_ppm(self) -> int:
+        """The bound around the reference that gave ``limit_px``."""
+    @property
+    def book_sequence(self) -> int | None: ...
+    @property
+    def expected_px(self) -> int | None:
+        """VWAP expected behind the others of the cohort."""
+    @property
+    def depth_token(self) -> int | None: ...
+
+@final
+class Skip:
+    """A decision not to trade."""
+
+    @property
+    def row(self) -> int: ...
+    @property
+    def leg(self) -> int: ...
+    @property
+    def position_side(self) -> PositionSide: ...
+    @property
+    def reason(self) -> SkipReason: ...
+    @property
+    def observed(self) -> int | None:
+        """The number compared, in the reason's own unit."""
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def is_opening(self) -> bool: ...
+    @property
+    def is_delayed(self) -> bool:
+        """A reduction that stays wanted and must be planned again."""
+    @property
+    def wanted_qty(self) -> int:
+        """Signed quantity that was wanted and is not ordered now."""
+    @property
+    def exact_target(self) -> int: ...
+    @property
+    def wanted_target(self) -> int: ...
+    @property
+    def mirrored_target(self) -> int: ...
+    @property
+    def position_qty(self) -> int: ...
+
+@final
+class CohortPlan:
+    @property
+    def orders(self) -> list[OrderPlan]:
+        """In the fair order."""
+    @property
+    def skips(self) -> list[Skip]: ...
+    @property
+    def pending_open_rows(self) -> list[int]:
+        """Rows of a flip whose opening leg waits for the close to end."""
+    @property
+    def waiting_rows(self) -> list[int]:
+        """Rows whose lane has an order in flight: the new target waits for its end."""
+
+def plan_cohort(
+    intent: CohortIntent,
+    table: FollowerTable,
+    view: BookView | None,
+    reservation: DepthReservation | None,
+    *,
+    now_ns: int,
+    rows: Sequence[int] | None = None,
+    leg: int | None = None,
+) -> CohortPlan:
+    """Plan one leader event for a whole cohort, or plan lanes again.
+
+    With ``rows=None`` the event is applied to every row's targets first, then each row is planned.
+    With ``rows`` the targets stand and only those rows are planned (a lane that became free, the
+    opening leg of a flip with ``leg=1``, a delayed reduction).
+
+    The table is updated at once (targets, quantities in flight) and depth is reserved; the caller
+    withdraws an order that could not be claimed or sent with ``FollowerTable.settle(filled_qty=0)``
+    and ``DepthReservation.give_back``. Total: a row whose numbers do not fit ends in OVERFLOW and
+    changes no other row.
+    """
+
+# --- hashing and signing ----------------------------------------------------------------
+
+def keccak256(data: bytes) -> bytes: ...
+def recover_address(digest: bytes, signature: bytes) -> str:
+    """Return the EIP-55 address that made a 65-byte signature (v 27/28 or 0/1; low s only)."""
+
+@final
+class TypedSchema:
+    """An EIP-712 schema: ``types`` maps a struct's name to its (name, type) fields; ``domain`` maps
+    EIP712Domain fields to values. Supports address, bool, bytes, bytes1-32, string, uint8-256,
+    int8-256, nested structs and arrays."""
+
+    def __init__(
+        self,
+        primary_type: str,
+        types: dict[str, Sequence[tuple[str, str]]],
+        domain: dict[str, object],
+    ) -> None: ...
+    @property
+    def type_hash(self) -> bytes: ...
+    @property
+    def domain_separator(self) -> bytes: ...
+    def struct_hash(self, *values: object) -> bytes: ...
+    def digest(self, *values: object) -> bytes:
+        """Return the 32 bytes that are signed; ``values`` in the primary type's field order."""
+
+@final
+class SealedKey:
+    """A keystore entry as stored (ciphertext and its associated data). Safe to hold and to log."""
+
+    def __init__(
+        self, *, entry_id: str, venue: str, kind: str, address: str, nonce: bytes, ciphertext: bytes
+    ) -> None: ...
+
+@final
+class KeyEncryptionKey:
+    """The unwrapped master key of a keystore. Opaque; wiped on drop; redacted repr; no pickle."""
+
+    @staticmethod
+    def from_passphrase(
+        passphrase: bytearray, *, salt: bytes, memory_kib: int, passes: int, lanes: int, wrapped: bytes, wrap_nonce: bytes
+    ) -> KeyEncryptionKey:
+        """Unwrap with Argon2id; zero ``passphrase`` in place. Releases the GIL (about 0.2 s)."""
+    @staticmethod
+    def create(
+        passphrase: bytearray, *, salt: bytes, memory_kib: int, passes: int, lanes: int
+    ) -> tuple[KeyEncryptionKey, bytes, bytes]:
+        """Make a new random master key; return it with (wrapped, wrap_nonce)."""
+    def new_key(self, *, entry_id: str, venue: str, kind: str) -> SealedKeyRecord:
+        """Make a fresh secp256k1 key inside Rust and seal it."""
+    def seal_key(self, secret: bytearray, *, entry_id: str, venue: str, kind: str) -> SealedKeyRecord:
+        """Seal an imported 32-byte secret; zero ``secret`` in place."""
+
+@final
+class SealedKeyRecord:
+    @property
+    def address(self) -> str: ...
+    @property
+    def nonce(self) -> bytes: ...
+    @property
+    def ciphertext(self) -> bytes: ...
+
+@final
+class Signer:
+    """One agent key, opened for one closed list of messages. No call takes a bare digest."""
+
+    @staticmethod
+    def open(
+        sealed: SealedKey,
+        kek: KeyEncryptionKey,
+        purpose: str,
+        *,
+        user: str | None = None,
+    ) -> Signer:
+        """Open a live signer. ``purpose``: ``"aster-mainnet"`` or ``"aster-testnet"``. ``user``: the
+        follower's main account, sent with each request when given."""
+    @staticmethod
+    def from_secret(secret: bytes, schema: TypedSchema) -> Signer:
+        """Tools and tests only: signs any value of ``schema``."""
+    @property
+    def address(self) -> str: ...
+    def sign(self, *values: object) -> bytes:
+        """Live: ``sign(operation, parameters)`` with ``parameters`` a sequence of (name, text) pairs,
+        nonce included; returns the form-encoded request text, signature appended.
+        From a secret: ``sign(*values)`` of its schema; returns 65 bytes r, s, v (27/28).
+
+        Raises:
+            SignerError: an operation or parameter outside the closed list, a value with characters
+                that need encoding where none are allowed, or a wrong arity.
+        """
+
+def sign_many(jobs: Sequence[tuple[Signer, Sequence[object]]]) -> list[bytes | SignerError]:
+    """Sign a chunk with the GIL released (16-32 jobs; on the signing thread). Total: a bad job is
+    its own ``SignerError`` in the list."""
+
+# --- histogram --------------------------------------------------------------------------
+
+@final
+class LatencyHistogram:
+    """HDR histogram of nanoseconds (1 us to 1 h, 3 significant digits)."""
+
+    def __init__(self) -> None: ...
+    def record(self, value_ns: int) -> None: ...
+    def percentile(self, percent: str) -> int | None:
+        """Return the value in ns at a percentile given as text ("50", "99.9"); ``None`` when empty."""
+    @property
+    def count(self) -> int: ...
+    @property
+    def max(self) -> int | None: ...
+    def merge(self, other: LatencyHistogram) -> None: ...
+    def encode(self) -> bytes:
+        """Return the HDR V2 bytes."""
+    @staticmethod
+    def decode(blob: bytes) -> LatencyHistogram: ...
