@@ -24,8 +24,10 @@ class LegStatus(StrEnum):
 class LegRow(NamedTuple):
     """One leg of one follower: a claim, a skip or a waiting target.
 
-    Quantities and prices at 10**-8, targets as decimal text of integers at 10**-18 (they do not
-    fit 64 bits). ``wanted_qty`` is signed. A skip has no order columns.
+    ``lane`` is the whole lane after this row as ``LaneState.encode`` writes it: what a restart
+    begins from. The columns beside it are for readers: quantities and prices at 10**-8, targets
+    as decimal text of integers at 10**-18 (they do not fit 64 bits). ``wanted_qty`` is signed.
+    A skip has no order columns. ``position_side`` is the value of ``PositionSide``.
     """
 
     intent_id: IntentId
@@ -35,7 +37,7 @@ class LegRow(NamedTuple):
     status: str
     symbol: str
     position_side: int
-    mirrored_target: str
+    lane: str
     exact_target: str
     wanted_target: str
     position_qty: int
@@ -63,7 +65,7 @@ class LegResult(NamedTuple):
     filled_qty: int
     average_px: int | None
     venue_order_id: str | None
-    mirrored_target: str
+    lane: str
     exact_target: str
     wanted_target: str
     position_qty: int
