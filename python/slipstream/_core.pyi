@@ -418,6 +418,15 @@ class LaneState:
         """The follower's leverage as synced with the venue; ``None`` = not synced."""
     @property
     def gates(self) -> int: ...
+    def encode(self) -> str:
+        """Return targets, frozen margin, positions and quantities in flight as one short text."""
+    @staticmethod
+    def decode(text: str) -> LaneState:
+        """Read what ``encode`` wrote; leverage, foreign quantity and gates are not kept.
+
+        Raises:
+            CoreError: any other text.
+        """
 
 @final
 class FollowerTable:

@@ -4,7 +4,13 @@
 //! positions come in as arguments; plans, digests and errors go out as values.
 
 pub mod aster;
+pub mod book;
 pub mod ecdsa;
 pub mod eip712;
+pub mod fixed;
 pub mod keccak;
 pub mod keystore;
+pub mod reason;
+pub mod rounding;
+pub mod rules;
+pub mod side;
