@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod fixed;
+pub mod histogram;
 pub mod reason;
 pub mod rounding;
 pub mod rules;
