@@ -1,1 +1,1 @@
-"""."""
+"""What is measured and how it is shown: stages, floors, tables, the machine. Never decides."""

@@ -1,9 +1,13 @@
 //! The extension module `slipstream._core`: extract, call the kernel, wrap.
 
+mod arena;
 mod book;
 mod enumeration;
 mod error;
 mod histogram;
+mod keystore;
+mod signer;
+mod typed_data;
 mod values;
 
 use pyo3::prelude::*;
@@ -28,5 +32,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     values::register(module)?;
     book::register(module)?;
-    histogram::register(module)
+    histogram::register(module)?;
+    typed_data::register(module)?;
+    keystore::register(module)?;
+    signer::register(module)
 }

@@ -1,0 +1,121 @@
+"""One tracked position of a leader: its quantity, what is known of it, what is doubted.
+
+A position is a chain: what was, plus each fill. Statements of the venue ("after time T it is q")
+are compared with the chain *at T*, so that neither order of arrival matters. A statement that the
+chain cannot meet puts the position under repair; until that ends its fills are held.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from slipstream._core import PositionSide
+from slipstream.domain.fill import Fill
+from slipstream.units import Px, Qty, TimeNs
+
+HISTORY_COUNT_MAX: Final = 1024
+
+
+class LaneKey(NamedTuple):
+    """Which position: of a symbol, net or one of two sides."""
+
+    symbol: str
+    position_side: PositionSide
+
+
+@dataclass(slots=True)
+class Statement:
+    """The venue says that the position is ``qty`` after everything up to ``ts_ms``; the fills
+    that make it so are expected by ``deadline_ns``."""
+
+    ts_ms: int
+    qty: int
+    deadline_ns: TimeNs
+
+
+@dataclass(slots=True)
+class Repair:
+    """A position known to be wrong: the venue says ``qty`` at ``ts_ms``.
+
+    First its fills are read (``is_backfilled`` tells that this was answered), then the position.
+    ``deadline_ns`` is when the open question is asked again.
+    """
+
+    ts_ms: int
+    qty: int
+    reason: str
+    deadline_ns: TimeNs
+    is_backfilled: bool = False
+    attempt: int = 0
+
+
+@dataclass(slots=True)
+class TrackedPosition:
+    """One lane of a leader. ``qty`` signed. ``floor_ms``: fills up to this venue time are already
+    in ``qty``. ``is_known``: whether ``qty`` rests on a reading (and not on nothing)."""
+
+    key: LaneKey
+    floor_ms: int
+    qty: int = 0
+    is_known: bool = True
+    entry_px: Px | None = None
+    entry_ms: int = -1
+    last_px: Px | None = None
+    confirmed_ms: int = -1
+    statement: Statement | None = None
+    repair: Repair | None = None
+    held: list[Fill] = field(default_factory=list)
+    _history: deque[tuple[int, int]] = field(
+        default_factory=lambda: deque(maxlen=HISTORY_COUNT_MAX)
+    )
+
+    def advance(self, fill: Fill) -> None:
+        """Take a fill into the chain."""
+        self.qty += fill.signed_qty
+        self.last_px = fill.px
+        self._history.append((fill.id.venue_ts_ms, fill.signed_qty))
+
+    def qty_at(self, ts_ms: int) -> int:
+        """Return the position after everything up to ``ts_ms``, as far as is remembered."""
+        return self.qty - sum(change for at_ms, change in self._history if at_ms > ts_ms)
+
+    def qty_with_held(self, ts_ms: int | None = None) -> int:
+        """Return what the position would be with the held fills (up to ``ts_ms``)."""
+        start = self.qty if ts_ms is None else self.qty_at(ts_ms)
+        return start + sum(
+            fill.signed_qty for fill in self.held if ts_ms is None or fill.id.venue_ts_ms <= ts_ms
+        )
+
+    def adopt(self, qty: int, *, ts_ms: int) -> None:
+        """Take the venue's word for the position without fills."""
+        self.qty = qty
+        self.floor_ms = max(self.floor_ms, ts_ms)
+        self._history.clear()
+
+    def set_entry(self, px: Px | None, *, ts_ms: int) -> None:
+        """Take the entry price the venue states, unless a newer one is known."""
+        if ts_ms >= self.entry_ms:
+            self.entry_px, self.entry_ms = px, ts_ms
+
+    def expect(self, ts_ms: int, qty: int, *, deadline_ns: TimeNs) -> None:
+        """Compare a pushed statement with the chain; wait for its fills when it differs."""
+        if ts_ms < self.confirmed_ms:
+            return
+        if self.qty_at(ts_ms) == qty:
+            self.confirmed_ms = ts_ms
+            if self.statement is not None and self.statement.ts_ms <= ts_ms:
+                self.statement = None
+        elif self.statement is None or ts_ms >= self.statement.ts_ms:
+            self.statement = Statement(ts_ms, qty, deadline_ns)
+
+    def recheck(self) -> None:
+        """Drop the awaited statement when the chain now meets it."""
+        waiting = self.statement
+        if waiting is not None and self.qty_at(waiting.ts_ms) == waiting.qty:
+            self.confirmed_ms = waiting.ts_ms
+            self.statement = None
+
+    @property
+    def signed_qty(self) -> Qty:
+        """Return the position."""
+        return Qty(self.qty)
