@@ -8,6 +8,7 @@ pub mod book;
 pub mod ecdsa;
 pub mod eip712;
 pub mod fixed;
+pub mod histogram;
 pub mod keccak;
 pub mod keystore;
 pub mod reason;
