@@ -735,8 +735,11 @@ class Signer:
         From a secret: ``sign(*values)`` of its schema; returns 65 bytes r, s, v (27/28).
 
         Raises:
-            SignerError: an operation or parameter outside the closed list, a value with characters
-                that need encoding where none are allowed, or a wrong arity.
+            SignerError: live: an operation or parameter outside the closed list (of
+                ``kernel/src/aster.rs``), a value of another form than its parameter's, a nonce
+                that is not the last parameter and 16 digits, or a wrong arity. Values are
+                percent-encoded here, once.
+            SchemaError: from a secret: a value that does not fit, named by its path.
         """
 
 def sign_many(jobs: Sequence[tuple[Signer, Sequence[object]]]) -> list[bytes | SignerError]:

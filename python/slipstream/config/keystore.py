@@ -31,6 +31,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
@@ -46,12 +47,15 @@ KIND: Final = "secp256k1"
 MODE: Final = 0o600
 SIZE_MAX: Final = 64 * 1024 * 1024
 """Most bytes of a file that is read."""
+DEPTH_MAX: Final = 8
+"""Deepest nesting that is parsed; the format has 3."""
 MEMORY_KIB: Final = 64 * 1024
 PASSES: Final = 3
 LANES: Final = 4
 SALT_LENGTH: Final = 24
 """Bytes; a multiple of three, so that its base64 has one spelling only."""
 
+_BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VENUE: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -270,9 +274,13 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(path: Path, written: bytes) -> _Contents:
+    # The parser's own guard is the interpreter's recursion limit, which other libraries raise
+    # until the C stack no longer suffices.
+    if _depth(written) > DEPTH_MAX:
+        _refuse(path, f"expected JSON nested at most {DEPTH_MAX} deep, found more")
     try:
         raw = json.loads(written, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: expected a whole JSON document, found: {error}") from error
     version = raw.get("version") if isinstance(raw, dict) else None
     if type(version) is not int or version != VERSION:
@@ -283,7 +291,9 @@ def _decode(path: Path, written: bytes) -> _Contents:
         raise ConfigError(f"{path}: {error}") from error
     if contents.kdf.name != "argon2id":
         _refuse(path, f"kdf.name: expected 'argon2id', found {contents.kdf.name!r}")
-    if not all(0 <= n < 2**32 for n in (contents.kdf.memory_kib, contents.kdf.passes, contents.kdf.lanes)):
+    if not all(
+        0 <= n < 2**32 for n in (contents.kdf.memory_kib, contents.kdf.passes, contents.kdf.lanes)
+    ):
         _refuse(path, "kdf: expected memory_kib, passes and lanes of at most 32 bits")
     _check_entries(path, contents.entries)
     return contents
@@ -300,6 +310,11 @@ def _check_entries(path: Path, entries: Iterable[KeystoreEntry]) -> None:
         for time_text in filter(None, (entry.created, entry.rotated)):
             if _TIME.fullmatch(time_text) is None:
                 _refuse(path, f"entry {entry.id!r}: expected a time like 2026-11-21T09:00:00Z")
+
+
+def _depth(written: bytes) -> int:
+    steps = (1 if bracket in b"[{" else -1 for bracket in _BRACKETS.findall(written))
+    return max(accumulate(steps), default=0)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -90,7 +90,7 @@ def decode_key(text: bytearray) -> bytearray:
     Raises:
         ConfigError: anything else; the text is not repeated.
     """
-    start = 2 if text[:2] in (b"0x", b"0X") else 0
+    start = 2 if text[:2].lower() == b"0x" else 0
     secret = bytearray(32)
     nibbles = [_NIBBLES.get(digit) for digit in text[start:]]
     wipe(text)
