@@ -59,11 +59,11 @@ impl Slot {
 
 /// What an opening order in flight was cut from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Opening {
+pub struct Opening {
     /// The side's wanted target when it was cut.
-    wanted: i128,
+    pub wanted: i128,
     /// The part of it that the order left for later, in the order's direction.
-    left: i128,
+    pub left: i128,
 }
 
 /// One side of a lane. Quantities are signed, at 10^-8.
@@ -115,6 +115,21 @@ impl LaneSide {
             foreign,
             opening: None,
         }
+    }
+
+    /// Returns the same side with what its opening order was cut from.
+    #[must_use]
+    pub fn with_opening(self, opening: Opening) -> Self {
+        Self {
+            opening: Some(opening),
+            ..self
+        }
+    }
+
+    /// Returns what the opening order now out was cut from.
+    #[must_use]
+    pub fn opening(&self) -> Option<Opening> {
+        self.opening
     }
 
     /// Returns the largest magnitude the position may have once all orders end.

@@ -11,6 +11,7 @@ pub mod caps;
 pub mod event;
 pub mod exact;
 pub mod lane;
+pub mod lane_text;
 pub mod leg;
 pub mod limits;
 pub mod market;
