@@ -1,0 +1,404 @@
+"""One leader's followers on one venue: what each of them is to do about an event.
+
+The cohort owns the follower table (targets, positions, limits) and turns a leader's intent into
+planned legs and the ledger rows that make them durable. It decides; it never sends, and it
+never reads a clock. All arithmetic is the core's (``plan_cohort``).
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from slipstream._core import (
+    BookView,
+    CohortIntent,
+    CohortPlan,
+    DepthReservation,
+    FollowerLimits,
+    FollowerTable,
+    OrderPlan,
+    PositionSide,
+    SizingRule,
+    Skip,
+    plan_cohort,
+)
+from slipstream.domain.cohort import LegRow, LegStatus
+from slipstream.domain.ids import ClientOrderIds, FollowerId, LeaderId
+from slipstream.domain.instrument import Instrument
+from slipstream.domain.intent import MirrorIntent
+from slipstream.domain.order import OrderRequest
+from slipstream.engine.leglife import Leg
+from slipstream.units import TARGET_PER_QTY, Px, Qty, TimeNs
+
+_PPM: Final = 1_000_000
+_HASH_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One follower of the cohort, by its row in the table."""
+
+    row: int
+    follower: FollowerId
+    venue: str
+    account: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What is known of one instrument's market at one instant.
+
+    ``gates`` is a mask of skip reasons that hold for everybody (halted, gapped, stale leader).
+    """
+
+    instrument: Instrument
+    view: BookView | None
+    mark_px: Px | None
+    gates: int = 0
+
+
+@dataclass(slots=True)
+class Event:
+    """One intent on its way through one cohort.
+
+    ``arrival_px`` and ``arrival_sequence`` belong to the book that stood when the intent was
+    built; they are never renewed.
+    """
+
+    intent: MirrorIntent
+    symbol: str
+    symbol_index: int
+    arrival_px: Px | None
+    arrival_sequence: int | None
+    rotation: int
+    order_ids: ClientOrderIds
+    legs: dict[tuple[int, int], Leg] = field(default_factory=dict)
+    """By (row, leg)."""
+
+
+@dataclass(slots=True)
+class Planned:
+    """One planning pass: legs to send, and the rows that make it durable first."""
+
+    event: Event
+    legs: list[Leg]
+    ended: list[Leg]
+    delayed: list[Leg]
+    rows: list[LegRow]
+    superseded: list[Leg]
+    planned_ns: TimeNs
+
+
+class Cohort:
+    """Followers of one leader on one venue. Owned by the leader's pipeline."""
+
+    def __init__(self, leader: LeaderId) -> None:
+        """Start empty."""
+        self.leader = leader
+        self.table = FollowerTable()
+        self.members: list[Member] = []
+        self._row_by_follower: dict[FollowerId, int] = {}
+        self._symbols: dict[str, int] = {}
+        self._waiting: dict[tuple[int, int], Leg] = {}
+        self._opening: dict[tuple[int, int], Event] = {}
+        self._rotation = 0
+
+    def add(
+        self,
+        follower: FollowerId,
+        *,
+        venue: str,
+        account: str,
+        mode: str,
+        sizing: SizingRule,
+        limits: FollowerLimits,
+        is_hedge: bool,
+        is_dedicated: bool,
+    ) -> Member:
+        """Add a follower; its row is its place in ``members``."""
+        row = self.table.add(
+            sizing=sizing, limits=limits, is_hedge=is_hedge, is_dedicated=is_dedicated
+        )
+        member = Member(row, follower, venue, account, mode)
+        self.members.append(member)
+        self._row_by_follower[follower] = row
+        return member
+
+    def row_of(self, follower: FollowerId) -> int | None:
+        """Return a follower's row, ``None`` when it does not follow this leader here."""
+        return self._row_by_follower.get(follower)
+
+    @property
+    def symbols(self) -> dict[str, int]:
+        """Every symbol seen so far, with its index in the table."""
+        return self._symbols
+
+    def symbol_index(self, symbol: str) -> int:
+        """Return the table's index of a symbol, giving it one at first sight."""
+        return self._symbols.setdefault(symbol, len(self._symbols))
+
+    def waiting_leg(self, row: int, symbol_index: int) -> Leg | None:
+        """Return the leg that waits for a lane to become free."""
+        return self._waiting.get((row, symbol_index))
+
+    def take_opening(self, row: int, symbol_index: int) -> Event | None:
+        """Return the flip whose opening leg waits on this lane, once."""
+        return self._opening.pop((row, symbol_index), None)
+
+    def begin(
+        self,
+        intent: MirrorIntent,
+        market: Market,
+        reservation: DepthReservation | None,
+        *,
+        now_ns: TimeNs,
+    ) -> Planned:
+        """Apply a leader's event to every follower and plan the orders it asks for."""
+        symbol = market.instrument.symbol
+        view = market.view
+        mid = view.mid() if view is not None else None
+        event = Event(
+            intent=intent,
+            symbol=symbol,
+            symbol_index=self.symbol_index(symbol),
+            arrival_px=None if mid is None else Px(mid),
+            arrival_sequence=None if view is None else view.sequence,
+            rotation=self._rotation,
+            order_ids=ClientOrderIds(self.leader, intent.id),
+        )
+        self._rotation = (self._rotation + 1) % max(1, len(self.members))
+        before, after = _contract_targets(intent, market.instrument)
+        plan = plan_cohort(
+            self._core_intent(event, market, before, after),
+            self.table,
+            view,
+            reservation,
+            now_ns=now_ns,
+        )
+        return self._collect(event, plan, now_ns)
+
+    def replan(
+        self,
+        event: Event,
+        rows: Sequence[int],
+        market: Market,
+        reservation: DepthReservation | None,
+        *,
+        now_ns: TimeNs,
+        leg: int | None = None,
+        reductions_only: bool = False,
+        exit_since_ns: TimeNs | None = None,
+    ) -> Planned:
+        """Plan lanes again towards the targets they already have."""
+        plan = plan_cohort(
+            self._core_intent(event, market, 0, 0, exit_since_ns),
+            self.table,
+            market.view,
+            reservation,
+            now_ns=now_ns,
+            rows=rows,
+            leg=leg,
+            reductions_only=reductions_only,
+        )
+        return self._collect(event, plan, now_ns)
+
+    def _core_intent(
+        self,
+        event: Event,
+        market: Market,
+        before: int,
+        after: int,
+        exit_since_ns: TimeNs | None = None,
+    ) -> CohortIntent:
+        intent, instrument = event.intent, market.instrument
+        band_low, band_high = _band(instrument, market.mark_px)
+        margin = intent.margin
+        return CohortIntent(
+            symbol_index=event.symbol_index,
+            rules=instrument.rules,
+            leader_before=before,
+            leader_after=after,
+            leader_px=intent.px * instrument.multiplier,
+            created_ns=intent.created_ns,
+            track=1 if intent.position_side is PositionSide.SHORT else 0,
+            leader_margin=None if margin is None else margin.equity,
+            leader_initial_margin=None if margin is None else margin.initial_margin,
+            arrival_px=event.arrival_px,
+            mark_px=market.mark_px,
+            band_low_px=band_low,
+            band_high_px=band_high,
+            gates=market.gates,
+            rotation=event.rotation,
+            exit_since_ns=exit_since_ns,
+        )
+
+    def _collect(self, event: Event, plan: CohortPlan, now_ns: TimeNs) -> Planned:
+        planned = Planned(event, [], [], [], [], [], now_ns)
+        for order in plan.orders:
+            self._add_order(event, order, planned)
+        for skip in plan.skips:
+            self._add_skip(event, skip, planned)
+        for row in plan.waiting_rows:
+            self._add_waiting(event, row, planned)
+        for row in plan.pending_open_rows:
+            self._opening[row, event.symbol_index] = event
+        return planned
+
+    def _leg(self, event: Event, row: int, index: int, planned: Planned) -> Leg:
+        """Return the leg a result belongs to; each planning pass has an attempt number."""
+        self._supersede(event, row, planned)
+        key = (row, index)
+        known = event.legs.get(key)
+        if known is None:
+            known = event.legs[key] = Leg(self.members[row], row, index, event.symbol_index)
+            known.event = event
+        else:
+            known.attempt += 1
+        return known
+
+    def _supersede(self, event: Event, row: int, planned: Planned) -> None:
+        """Whatever waited on this lane for an older event is part of the newer target now."""
+        key = (row, event.symbol_index)
+        waiting = self._waiting.get(key)
+        if waiting is not None and waiting.event is not event:
+            del self._waiting[key]
+            planned.superseded.append(waiting)
+        opening = self._opening.get(key)
+        if opening is not None and opening is not event:
+            del self._opening[key]
+            leg = Leg(self.members[row], row, 1, event.symbol_index)
+            leg.event, leg.is_opening = opening, True
+            opening.legs[row, 1] = leg
+            planned.superseded.append(leg)
+
+    def _add_order(self, event: Event, order: OrderPlan, planned: Planned) -> None:
+        leg = self._leg(event, order.row, order.leg, planned)
+        member = leg.member
+        request = OrderRequest(
+            event.order_ids.make(member.follower, leg=order.leg, attempt=leg.attempt),
+            event.symbol,
+            order.side,
+            order.position_side,
+            Qty(order.qty),
+            Px(order.limit_px),
+            not order.is_opening,
+            order.qty_text,
+            order.limit_px_text,
+        )
+        leg.on_order(order, request)
+        planned.legs.append(leg)
+        planned.rows.append(
+            LegRow(
+                event.intent.id,
+                member.follower,
+                order.leg,
+                leg.attempt,
+                LegStatus.CLAIMED,
+                event.symbol,
+                order.position_side.value,
+                self.lane_text(order.row, event.symbol_index),
+                str(order.exact_target),
+                str(order.wanted_target),
+                order.position_qty,
+                order.wanted_qty,
+                None if order.clip_reason is None else order.clip_reason.code,
+                None,
+                None,
+                request.client_order_id,
+                claim_hash(member, request),
+                order.side.value,
+                order.qty,
+                order.limit_px,
+                int(request.is_reduction),
+            )
+        )
+
+    def _add_skip(self, event: Event, skip: Skip, planned: Planned) -> None:
+        leg = self._leg(event, skip.row, skip.leg, planned)
+        leg.on_skip(skip)
+        (planned.delayed if skip.is_delayed else planned.ended).append(leg)
+        planned.rows.append(
+            LegRow(
+                event.intent.id,
+                leg.member.follower,
+                skip.leg,
+                leg.attempt,
+                LegStatus.WAITING if skip.is_delayed else LegStatus.SKIPPED,
+                event.symbol,
+                skip.position_side.value,
+                self.lane_text(skip.row, event.symbol_index),
+                str(skip.exact_target),
+                str(skip.wanted_target),
+                skip.position_qty,
+                skip.wanted_qty,
+                skip.reason.code,
+                skip.observed,
+                skip.limit,
+            )
+        )
+
+    def _add_waiting(self, event: Event, row: int, planned: Planned) -> None:
+        leg = self._leg(event, row, 0, planned)
+        self._waiting[row, event.symbol_index] = leg
+        lane = self.table.lane(row, event.symbol_index)
+        planned.rows.append(
+            LegRow(
+                event.intent.id,
+                leg.member.follower,
+                0,
+                leg.attempt,
+                LegStatus.WAITING,
+                event.symbol,
+                0,
+                lane.encode(),
+                str(sum(lane.exact_target)),
+                str(sum(lane.wanted_target)),
+                sum(lane.position_qty),
+                0,
+            )
+        )
+
+    def take_waiting(self, row: int, symbol_index: int) -> Leg | None:
+        """Return the waiting leg of a lane that became free, once."""
+        return self._waiting.pop((row, symbol_index), None)
+
+    def lane_text(self, row: int, symbol_index: int) -> str:
+        """Return the whole lane as the ledger keeps it."""
+        return self.table.lane(row, symbol_index).encode()
+
+    def rows_of(self, followers: Iterable[FollowerId] | None) -> list[int]:
+        """Return the rows of some followers, or of all."""
+        if followers is None:
+            return list(range(len(self.members)))
+        return [row for each in followers if (row := self._row_by_follower.get(each)) is not None]
+
+
+def claim_hash(member: Member, order: OrderRequest) -> bytes:
+    """Return the claim's fingerprint: what is asked of whom, without nonce, time or signature."""
+    text = (
+        f"{member.venue}|{member.account}|{order.symbol}|{order.position_side.value}|"
+        f"{order.side.value}|{order.qty}|{order.limit_px}|{order.is_reduction:d}"
+    )
+    return hashlib.blake2b(text.encode(), digest_size=_HASH_SIZE).digest()
+
+
+def _contract_targets(intent: MirrorIntent, instrument: Instrument) -> tuple[int, int]:
+    """Return the leader's positions in the follower's contracts, at 10**-18."""
+    return (
+        intent.before * TARGET_PER_QTY // instrument.multiplier,
+        intent.after * TARGET_PER_QTY // instrument.multiplier,
+    )
+
+
+def _band(instrument: Instrument, mark_px: Px | None) -> tuple[int | None, int | None]:
+    """Return the venue's own price band around the mark, rounded inwards."""
+    if mark_px is None:
+        return None, None
+    low = high = None
+    if instrument.band_down_ppm is not None:
+        low = -(-mark_px * (_PPM - instrument.band_down_ppm) // _PPM)
+    if instrument.band_up_ppm is not None:
+        high = mark_px * (_PPM + instrument.band_up_ppm) // _PPM
+    return low, high

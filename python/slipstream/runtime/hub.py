@@ -1,0 +1,63 @@
+"""One venue as everybody shares it: instruments, books, and the depth that is spoken for.
+
+Depth reservations belong to the (venue, symbol) book, not to a leader or an intent: whoever
+plans on a book sees what all others have taken from it.
+"""
+
+from collections.abc import Mapping
+
+from slipstream._core import BookView, DepthReservation, SkipReason
+from slipstream.domain.instrument import Instrument
+from slipstream.engine.cohort import Market
+from slipstream.venues.base import BookFeed, VenueTraits
+
+
+class VenueHub:
+    """Shared state of one venue."""
+
+    def __init__(
+        self, traits: VenueTraits, instruments: Mapping[str, Instrument], books: BookFeed
+    ) -> None:
+        """Keep the venue's instruments and its running book feed."""
+        self.traits = traits
+        self.instruments = instruments
+        self.books = books
+        self._reservations: dict[str, DepthReservation] = {}
+        self._symbol_by_asset = {
+            (each.base, each.quote, each.multiplier): each.symbol for each in instruments.values()
+        }
+
+    def symbol_for(self, instrument: Instrument) -> str | None:
+        """Return this venue's symbol for another venue's instrument, ``None`` when it has none."""
+        if instrument.venue == self.traits.venue:
+            return instrument.symbol
+        for multiplier in (instrument.multiplier, 1, 1000):
+            symbol = self._symbol_by_asset.get((instrument.base, instrument.quote, multiplier))
+            if symbol is not None:
+                return symbol
+        return None
+
+    def market(self, symbol: str, *, gates: int = 0) -> Market:
+        """Return what is known of a symbol's market now."""
+        instrument = self.instruments[symbol]
+        if not instrument.is_trading:
+            gates |= SkipReason.SYMBOL_HALTED.mask
+        view = self.books.view(symbol)
+        if view is None and self.books.is_gapped(symbol):
+            gates |= SkipReason.BOOK_GAPPED.mask
+        return Market(instrument, view, self.books.mark_px(symbol), gates)
+
+    def reservation(self, symbol: str, view: BookView | None) -> DepthReservation | None:
+        """Return the symbol's reservation, brought up to the given view."""
+        if view is None:
+            return None
+        known = self._reservations.get(symbol)
+        if known is None:
+            known = self._reservations[symbol] = DepthReservation(view)
+        else:
+            known.refresh(view)
+        return known
+
+    def depth(self, symbol: str) -> DepthReservation | None:
+        """Return the symbol's reservation as it stands."""
+        return self._reservations.get(symbol)

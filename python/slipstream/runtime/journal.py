@@ -1,0 +1,191 @@
+"""What a mirror tells: results for the ledger and lines for the activity log.
+
+Both are gathered as they happen and written in small groups between turns of the event loop, so
+that telling never delays an order. A leg's lane is noted at the instant the leg ends.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slipstream._core import format_fixed
+from slipstream.domain.cohort import ActivityRow, LegResult
+from slipstream.domain.ids import FollowerId, LeaderId
+from slipstream.domain.intent import MirrorIntent
+from slipstream.domain.outcome import LegEnd
+from slipstream.engine.cohort import Cohort, Event
+from slipstream.engine.leglife import Leg
+from slipstream.telemetry.execution import FanOutTimes
+from slipstream.telemetry.stages import StageRecorder
+from slipstream.units import NS_PER_MS, TimeNs
+
+DRAIN_AFTER_NS: Final = TimeNs(20 * NS_PER_MS)
+SLICE: Final = 24
+
+
+@dataclass(slots=True)
+class _Ended:
+    leg: Leg
+    event: Event
+    exact_target: int
+    wanted_target: int
+    position_qty: int
+
+
+class Journal:
+    """One leader's gatherer of results and lines."""
+
+    def __init__(
+        self,
+        leader: LeaderId,
+        *,
+        log: Callable[[Sequence[ActivityRow]], None],
+        record: Callable[[Sequence[LegResult]], object],
+        wall_ms: Callable[[], int],
+        later: Callable[[TimeNs, Callable[[], None]], None],
+        stages: StageRecorder,
+        times: FanOutTimes,
+    ) -> None:
+        """Write nothing until something happened."""
+        self._leader = leader
+        self._log = log
+        self._record = record
+        self._wall_ms = wall_ms
+        self._later = later
+        self._stages = stages
+        self._times = times
+        self._ended: deque[_Ended] = deque()
+        self._results: list[LegResult] = []
+        self._is_due = False
+        self.ends: Counter[str] = Counter()
+        self.skips: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
+
+    def intent(self, intent: MirrorIntent) -> None:
+        """Tell of a leader's event that is being mirrored."""
+        self.kinds[intent.kind.value] += 1
+        self._line("intent", intent, None, intent_payload(intent))
+
+    def _line(
+        self, kind: str, intent: MirrorIntent, reason: str | None, payload: dict[str, object]
+    ) -> None:
+        self._log(
+            [
+                ActivityRow(
+                    ts_ms=self._wall_ms(),
+                    kind=kind,
+                    leader=self._leader,
+                    intent_id=intent.id,
+                    reason=reason,
+                    payload=payload,
+                )
+            ]
+        )
+
+    def incident(self, reason: str, *, detail: str, follower: FollowerId | None = None) -> None:
+        """Tell of something an operator should see."""
+        self._log(
+            [
+                ActivityRow(
+                    ts_ms=self._wall_ms(),
+                    kind="incident",
+                    leader=self._leader,
+                    follower=follower,
+                    reason=reason,
+                    payload={"detail": detail},
+                )
+            ]
+        )
+
+    def result(self, result: LegResult) -> None:
+        """Keep an order's result for the ledger."""
+        self._results.append(result)
+        self._arm()
+
+    def leg(self, leg: Leg, event: Event, cohort: Cohort) -> None:
+        """Keep a leg's end for the activity log; its lane is read now."""
+        end = leg.end or leg.finish()
+        self.ends[end.value] += 1
+        if end is LegEnd.SKIPPED:
+            self.skips[leg.reason_code or "UNEXPLAINED"] += 1
+        lane = cohort.table.lane(leg.row, leg.symbol_index)
+        self._ended.append(
+            _Ended(
+                leg,
+                event,
+                sum(lane.exact_target),
+                sum(lane.wanted_target),
+                sum(lane.position_qty),
+            )
+        )
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._later(DRAIN_AFTER_NS, self._drain_slice)
+
+    def _drain_slice(self) -> None:
+        """Write a few lines and come back for the rest."""
+        self._is_due = False
+        self._write(SLICE)
+        if self._ended:
+            self._is_due = True
+            self._later(TimeNs(NS_PER_MS), self._drain_slice)
+
+    def drain(self) -> None:
+        """Write everything that is left (the engine is stopping)."""
+        self._write(len(self._ended))
+
+    def _write(self, count: int) -> None:
+        if self._results:
+            results, self._results = self._results, []
+            self._record(results)
+        rows = [self._row(self._ended.popleft()) for _ in range(min(count, len(self._ended)))]
+        if rows:
+            self._log(rows)
+
+    def _row(self, ended: _Ended) -> ActivityRow:
+        leg, intent = ended.leg, ended.event.intent
+        payload = leg.payload(
+            exact_target=ended.exact_target,
+            wanted_target=ended.wanted_target,
+            position_qty=ended.position_qty,
+            received_ns=intent.received_ns,
+        )
+        payload["kind"] = intent.kind.value
+        if leg.attempts and leg.index == 0 and leg.attempts[0].number == 0:
+            self._stages.on_leg(leg.attempts[0].rank, intent, leg.attempts[0])
+            self._times.on_first_attempt(intent, leg.attempts[0])
+        return ActivityRow(
+            ts_ms=self._wall_ms(),
+            kind="leg",
+            leader=self._leader,
+            follower=leg.member.follower,
+            intent_id=intent.id,
+            reason=leg.reason_code,
+            payload=payload,
+        )
+
+
+def intent_payload(intent: MirrorIntent) -> dict[str, object]:
+    """Return an intent as the activity log keeps it: money as decimal text."""
+    margin = intent.margin
+    return {
+        "kind": intent.kind.value,
+        "symbol": intent.symbol,
+        "side": intent.side.name,
+        "before": format_fixed(intent.before),
+        "after": format_fixed(intent.after),
+        "qty": format_fixed(intent.qty),
+        "px": format_fixed(intent.px),
+        "venue_ts_ms": intent.venue_ts_ms,
+        "fills": [fill.id.key.split("\x1f") for fill in intent.fills],
+        "leader_margin": None if margin is None else format_fixed(margin.equity),
+        "stages": {
+            "decoded": intent.decoded_ns - intent.received_ns,
+            "margin": None if intent.margin_ns is None else intent.margin_ns - intent.received_ns,
+            "intent": intent.created_ns - intent.received_ns,
+        },
+    }

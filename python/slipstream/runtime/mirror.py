@@ -1,0 +1,353 @@
+"""Carry one cohort through its events: plan, fan out, take outcomes, plan again.
+
+Everything here runs on the event loop and is owned by one leader's pipeline. Planning is
+synchronous; between a plan and its claim there is one await (the commit), and what it touched
+is already reserved. Outcomes come back one by one through ``on_outcome`` and free their lane,
+which may let a waiting target, a flip's opening leg or the rest of a reduction go.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from slipstream._core import SkipReason
+from slipstream.domain.cohort import LegResult, LegStatus
+from slipstream.domain.ids import FollowerId
+from slipstream.domain.intent import MirrorIntent
+from slipstream.domain.order import OrderReport
+from slipstream.domain.outcome import (
+    Accepted,
+    Denied,
+    LegEnd,
+    Limited,
+    NotSent,
+    Refused,
+    RequestOutcome,
+    Unknown,
+)
+from slipstream.engine.cohort import Cohort, Event, Planned
+from slipstream.engine.leglife import Leg
+from slipstream.runtime.fanout import FanOut
+from slipstream.runtime.follower import Follower
+from slipstream.runtime.hub import VenueHub
+from slipstream.runtime.journal import Journal
+from slipstream.transport.clock import Clock
+from slipstream.units import NS_PER_MS, TimeNs
+
+RETRY_FIRST_NS: Final = 200 * NS_PER_MS
+RETRY_MAX_NS: Final = 5_000 * NS_PER_MS
+_RETRY_DOUBLINGS: Final = 5
+
+Later = Callable[[TimeNs, Callable[[], None]], None]
+"""Calls something after so many nanoseconds."""
+
+
+@dataclass(slots=True)
+class Replan:
+    """Rows of one event to plan again together."""
+
+    event: Event
+    leg: int | None
+    reductions_only: bool
+    exit_since_ns: TimeNs | None
+    rows: list[int] = field(default_factory=list)
+
+
+class Mirror:
+    """One cohort in motion."""
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        *,
+        hub: VenueHub,
+        followers: Mapping[FollowerId, Follower],
+        fan_out: FanOut,
+        clock: Clock,
+        journal: Journal,
+        later: Later,
+        wake: Callable[[], None],
+        resolve: Callable[[Leg], None],
+    ) -> None:
+        """Keep the partners. ``resolve`` takes over a leg whose order's fate is unknown."""
+        self.cohort = cohort
+        self.hub = hub
+        self._followers = followers
+        self._fan_out = fan_out
+        self._clock = clock
+        self._journal = journal
+        self._later = later
+        self._wake = wake
+        self._resolve = resolve
+        self._replans: dict[tuple[int, int | None, bool], Replan] = {}
+        self._retrying: dict[tuple[int, int], Leg] = {}
+
+    @property
+    def has_replans(self) -> bool:
+        """Whether lanes wait to be planned again."""
+        return bool(self._replans)
+
+    async def mirror(
+        self, intent: MirrorIntent, symbol: str, *, gates: int, cursor: tuple[str, str] | None
+    ) -> Planned | None:
+        """Mirror a leader's event; ``None`` when the ledger says it was mirrored before."""
+        market = self.hub.market(symbol, gates=gates)
+        reservation = self.hub.reservation(symbol, market.view)
+        now_ns = self._clock.now_ns()
+        if reservation is not None and intent.venue == self.hub.traits.venue:
+            for fill in intent.fills:
+                if fill.is_taker:
+                    reservation.take_foreign(fill.side, fill.qty, venue_ts_ms=fill.venue_ts_ms)
+        planned = self.cohort.begin(intent, market, reservation, now_ns=now_ns)
+        is_new = await self._fan_out.run(self._stamp(planned), is_event=True, cursor=cursor)
+        if not is_new:
+            return None
+        self._after_plan(planned)
+        return planned
+
+    async def replan(self) -> None:
+        """Plan again whatever became free or due since the last call."""
+        while self._replans:
+            _, again = self._replans.popitem()
+            event = again.event
+            market = self.hub.market(event.symbol)
+            planned = self.cohort.replan(
+                event,
+                again.rows,
+                market,
+                self.hub.reservation(event.symbol, market.view),
+                now_ns=self._clock.now_ns(),
+                leg=again.leg,
+                reductions_only=again.reductions_only,
+                exit_since_ns=again.exit_since_ns,
+            )
+            if planned.rows:
+                await self._fan_out.run(self._stamp(planned), is_event=False)
+            self._after_plan(planned)
+
+    def _stamp(self, planned: Planned) -> Planned:
+        """Note when a pass was planned, and which book its opening bounds refer to."""
+        now_ns = self._clock.now_ns()
+        for leg in planned.legs:
+            attempt = leg.current
+            attempt.planned_ns = now_ns
+            if attempt.plan.is_opening:
+                attempt.reference_sequence = planned.event.arrival_sequence
+        return planned
+
+    def _withdraw(self, leg: Leg) -> None:
+        """Undo what planning reserved for an order that is not sent."""
+        plan = leg.current.plan
+        self.cohort.table.settle(
+            leg.row,
+            leg.symbol_index,
+            plan.position_side,
+            filled_qty=0,
+            is_opening=plan.is_opening,
+        )
+        self._release_depth(leg, None)
+
+    def _release_depth(self, leg: Leg, report: OrderReport | None) -> None:
+        token = leg.current.plan.depth_token
+        event = leg.event
+        if token is None or event is None:
+            return
+        depth = self.hub.depth(event.symbol)
+        if depth is None:
+            return
+        if report is None:
+            depth.give_back(token)
+        else:
+            depth.settle(token, filled_qty=report.filled_qty, venue_ts_ms=report.venue_ts_ms)
+
+    def _after_plan(self, planned: Planned) -> None:
+        for leg in planned.superseded:
+            leg.reason = leg.reason if leg.attempts else SkipReason.SUPERSEDED
+            self._end(leg)
+        if self._retrying:
+            for leg in (*planned.legs, *planned.ended):
+                self._end_retry(leg)
+        for leg in planned.ended:
+            self._end(leg)
+            self._next(leg)
+        for leg in planned.delayed:
+            self._retry(leg)
+
+    def _end_retry(self, newer: Leg) -> None:
+        """A newer event planned this lane: what an older reduction still wanted is part of it."""
+        older = self._retrying.get((newer.row, newer.symbol_index))
+        if older is not None and older is not newer:
+            del self._retrying[newer.row, newer.symbol_index]
+            if not older.attempts:
+                older.reason = SkipReason.SUPERSEDED
+            self._end(older)
+
+    def on_outcome(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
+        """Take what became of a leg's newest order."""
+        attempt = leg.current
+        match outcome:
+            case Accepted(report) if report.state.is_final:
+                attempt.acked_ns = at_ns
+                self._settle(leg, report, at_ns)
+            case Accepted() | Unknown():
+                attempt.acked_ns = at_ns if isinstance(outcome, Accepted) else None
+                self._doubt(leg)
+            case _:
+                self._on_no_order(leg, outcome, at_ns)
+
+    def _settle(self, leg: Leg, report: OrderReport, at_ns: TimeNs) -> None:
+        attempt = leg.current
+        plan = attempt.plan
+        if report.filled_qty:
+            attempt.filled_ns = at_ns
+        leg.on_filled(report.filled_qty, report.average_px)
+        self.cohort.table.settle(
+            leg.row,
+            leg.symbol_index,
+            plan.position_side,
+            filled_qty=report.filled_qty * plan.side.value,
+            is_opening=plan.is_opening,
+        )
+        self._release_depth(leg, report)
+        self._followers[leg.member.follower].on_success(at_ns)
+        is_short = report.filled_qty < attempt.request.qty or plan.clip_reason is not None
+        self._record(leg, report)
+        if not leg.is_opening and is_short and not self._is_waited_for(leg):
+            self._retry(leg)
+            return
+        self._end(leg)
+        self._next(leg)
+
+    def _is_waited_for(self, leg: Leg) -> bool:
+        return self.cohort.waiting_leg(leg.row, leg.symbol_index) is not None
+
+    def _doubt(self, leg: Leg) -> None:
+        """The order may exist: block increases and find out."""
+        plan = leg.current.plan
+        self.cohort.table.mark_unknown(leg.row, leg.symbol_index, plan.position_side)
+        self._resolve(leg)
+
+    def on_resolved(self, leg: Leg, report: OrderReport | None, at_ns: TimeNs) -> None:
+        """Take the truth about an unknown order; ``None``: it never came to be."""
+        if report is not None:
+            self._settle(leg, report, at_ns)
+            return
+        self._withdraw(leg)
+        leg.reason = "ABSENT"
+        leg.end = None if leg.filled_qty else LegEnd.FAILED
+        self._record(leg, None)
+        self._end(leg)
+        self._next(leg)
+
+    def _on_no_order(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
+        follower = self._followers[leg.member.follower]
+        self._withdraw(leg)
+        match outcome:
+            case NotSent(reason):
+                leg.reason = leg.reason or f"NOT_SENT: {reason}"
+                end = LegEnd.FAILED
+            case Limited():
+                leg.reason = SkipReason.RATE_LIMITED
+                end = LegEnd.SKIPPED
+            case Denied(code, reason):
+                leg.reason, leg.observed, end = f"DENIED: {reason}", code, LegEnd.REJECTED
+                follower.set_gate(SkipReason.FOLLOWER_PAUSED, is_on=True)
+                self._journal.incident(
+                    "UNAUTHORIZED", follower=follower.id, detail=f"{reason}; follower paused"
+                )
+            case Refused(code, reason):
+                leg.reason, leg.observed, end = f"REFUSED: {reason}", code, LegEnd.REJECTED
+                leg.current.acked_ns = at_ns
+                follower.on_refusal(at_ns)
+            case _:
+                end = LegEnd.FAILED
+        self._record(leg, None)
+        if not leg.is_opening and isinstance(outcome, NotSent | Limited):
+            self._retry(leg)
+            return
+        leg.end = None if leg.filled_qty else end
+        self._end(leg)
+        self._next(leg)
+
+    def _retry(self, leg: Leg) -> None:
+        """A reduction stays wanted: plan it again after a pause that grows."""
+        now_ns = self._clock.now_ns()
+        if leg.exit_since_ns is None:
+            leg.exit_since_ns = now_ns
+        key = (leg.row, leg.symbol_index)
+        self._retrying[key] = leg
+        pause = min(RETRY_MAX_NS, RETRY_FIRST_NS << min(leg.retry_count, _RETRY_DOUBLINGS))
+        leg.retry_count += 1
+        self._later(TimeNs(pause), lambda: self._retry_due(key, leg))
+
+    def _retry_due(self, key: tuple[int, int], leg: Leg) -> None:
+        if self._retrying.get(key) is leg and leg.event is not None:
+            del self._retrying[key]
+            self._queue(leg.event, leg.row, reductions_only=True, exit_since_ns=leg.exit_since_ns)
+
+    def _next(self, leg: Leg) -> None:
+        """A lane became free: let go whatever waited for it."""
+        event = leg.event
+        if event is None:
+            return
+        waiting = self.cohort.take_waiting(leg.row, leg.symbol_index)
+        if waiting is not None and waiting.event is not None:
+            self._queue(waiting.event, leg.row)
+            return
+        flip = self.cohort.take_opening(leg.row, leg.symbol_index)
+        if flip is not None:
+            self._queue(flip, leg.row, leg=1)
+
+    def _queue(
+        self,
+        event: Event,
+        row: int,
+        *,
+        leg: int | None = None,
+        reductions_only: bool = False,
+        exit_since_ns: TimeNs | None = None,
+    ) -> None:
+        key = (id(event), leg, reductions_only)
+        again = self._replans.get(key)
+        if again is None:
+            again = self._replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
+        again.rows.append(row)
+        self._wake()
+
+    def _record(self, leg: Leg, report: OrderReport | None) -> None:
+        event = leg.event
+        if event is None:
+            return
+        lane = self.cohort.table.lane(leg.row, leg.symbol_index)
+        self._journal.result(
+            LegResult(
+                event.intent.id,
+                leg.member.follower,
+                leg.index,
+                leg.current.number,
+                LegStatus.ENDED,
+                leg.reason_code,
+                0 if report is None else report.filled_qty,
+                None if report is None else report.average_px,
+                None if report is None else report.venue_order_id,
+                lane.encode(),
+                str(sum(lane.exact_target)),
+                str(sum(lane.wanted_target)),
+                sum(lane.position_qty),
+            )
+        )
+
+    def _end(self, leg: Leg) -> None:
+        """Record a leg's one end."""
+        event = leg.event
+        if event is not None:
+            leg.finish()
+            self._journal.leg(leg, event, self.cohort)
+
+    def unfinished(self) -> list[Leg]:
+        """End and return every leg that still waits (the engine is stopping)."""
+        legs = list(self._retrying.values())
+        self._retrying.clear()
+        for leg in legs:
+            self._end(leg)
+        return legs

@@ -1,0 +1,286 @@
+"""One leader, end to end: its stream, its tracker, and the mirrors of its followers.
+
+Three concurrent parts share only a bounded queue of intents: the account stream (whose sink runs
+the tracker inside the socket read), the worker that mirrors intents in order, and the timers.
+A pipeline that fails is restarted by its supervisor from the ledger; others do not notice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Final
+
+from slipstream._core import SkipReason
+from slipstream.domain.fill import AccountUpdate, Fill, LeverageUpdate, PositionDoubt
+from slipstream.engine.effects import (
+    Backfill,
+    Effect,
+    EmitIntent,
+    ReadMargin,
+    ReadPositions,
+    ReportIncident,
+)
+from slipstream.engine.leader import LeaderTracker
+from slipstream.errors import FeedError, InvariantError, VenueError
+from slipstream.runtime.follower import Follower, Membership
+from slipstream.runtime.hub import VenueHub
+from slipstream.runtime.journal import Journal
+from slipstream.runtime.mirror import Mirror
+from slipstream.transport.clock import Clock
+from slipstream.units import NS_PER_S, TimeNs
+from slipstream.venues.base import AccountEvent, AccountFeed, FeedDown, FeedUp, OrderGateway
+
+INTENTS_MAX: Final = 10_000
+"""More unmirrored intents than this stop the pipeline: it is restarted and resynchronised."""
+
+SYNC_WIDTH: Final = 32
+
+
+class Pipeline:
+    """All tasks of one leader."""
+
+    def __init__(
+        self,
+        *,
+        tracker: LeaderTracker,
+        feed: AccountFeed,
+        reader: OrderGateway,
+        hub: VenueHub,
+        mirrors: Sequence[Mirror],
+        members: Sequence[tuple[Follower, Membership, Mirror]],
+        cursors: Mapping[str, str],
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        """Keep the partners. ``reader`` reads the leader's own account; it never trades."""
+        self._tracker = tracker
+        self._feed = feed
+        self._reader = reader
+        self._hub = hub
+        self._mirrors = mirrors
+        self._members = members
+        self._journal = journal
+        self._clock = clock
+        self._inbox: deque[EmitIntent] = deque()
+        self._parked: dict[str, list[EmitIntent]] = {}
+        self._cursors: dict[str, str] = dict(cursors)
+        self._prepared: set[str] = set()
+        self._wake = asyncio.Event()
+        self._timer = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._leverage: dict[str, int] = {}
+        self._down_since_ns: TimeNs | None = None
+        self.is_live = asyncio.Event()
+
+    def wake(self) -> None:
+        """Let the worker look for replans."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Follow the leader until cancelled.
+
+        Raises:
+            VenueError: the leader's account cannot be read.
+            StoreError: the ledger does not take claims.
+            FeedError: more intents are waiting than the queue holds.
+        """
+        snapshot = await self._reader.account()
+        self._leverage = {
+            each.symbol: each.leverage for each in snapshot.positions if each.leverage is not None
+        }
+        self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
+        for symbol in {each.symbol for each in snapshot.positions if each.qty}:
+            await self.prepare(symbol)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._work())
+            tasks.create_task(self._tick())
+            tasks.create_task(self._feed.run(self.on_events))
+
+    def on_events(self, events: Sequence[AccountEvent]) -> None:
+        """Take everything one socket read brought; account updates first, fills need not wait then."""
+        now_ns = self._clock.now_ns()
+        fills: list[Fill] = []
+        for event in events:
+            if isinstance(event, Fill):
+                fills.append(event)
+            else:
+                self._on_event(event, now_ns)
+        if fills:
+            self._apply(self._tracker.on_fills(fills, now_ns=now_ns))
+
+    def _on_event(self, event: AccountEvent, now_ns: TimeNs) -> None:
+        match event:
+            case AccountUpdate():
+                for position in event.positions:
+                    mark = self._hub.books.mark_px(position.symbol)
+                    if mark is not None:
+                        self._apply(self._tracker.on_mark(position.symbol, mark, now_ns=now_ns))
+                self._apply(self._tracker.on_account_update(event, now_ns=now_ns))
+            case LeverageUpdate():
+                self._leverage[event.symbol] = event.leverage
+                self._spawn(self._sync_leverage(event.symbol))
+            case PositionDoubt():
+                self._apply(self._tracker.on_doubt(event, now_ns=now_ns))
+            case FeedUp():
+                self._down_since_ns = None
+                self.is_live.set()
+                self._spawn(self._reread("FEED_UP"))
+            case FeedDown(reason):
+                self._down_since_ns = now_ns
+                self.is_live.clear()
+                self._journal.incident("FEED_DOWN", detail=reason)
+            case _:
+                pass  # the leader's own order reports say nothing its fills do not
+
+    def _apply(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case EmitIntent():
+                    self._accept(effect)
+                case ReadMargin(symbol, reason):
+                    self._spawn(self._read_margin(f"{symbol}, {reason}"))
+                case ReadPositions(reason):
+                    self._spawn(self._reread(reason))
+                case Backfill(symbol, reason):
+                    self._spawn(self._backfill(symbol, reason))
+                case ReportIncident(kind, detail):
+                    self._journal.incident(kind, detail=detail)
+        self._timer.set()
+
+    def _accept(self, emitted: EmitIntent) -> None:
+        if len(self._inbox) >= INTENTS_MAX:
+            self._spawn(_fail(f"more than {INTENTS_MAX} intents are waiting to be mirrored"))
+            return
+        self._inbox.append(emitted)
+        self._wake.set()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        if self._tasks is None:
+            work.close()
+            return
+        self._tasks.create_task(work)
+
+    async def _work(self) -> None:
+        """Mirror intents in order; between them, plan lanes again."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._inbox:
+                await self._mirror(self._inbox.popleft())
+            for mirror in self._mirrors:
+                if mirror.has_replans:
+                    await mirror.replan()
+
+    async def _mirror(self, emitted: EmitIntent) -> None:
+        intent = emitted.intent
+        if intent.symbol not in self._prepared:
+            waiting = self._parked.get(intent.symbol)
+            if waiting is not None:
+                waiting.append(emitted)
+                return
+            self._parked[intent.symbol] = [emitted]
+            self._spawn(self._prepare_parked(intent.symbol))
+            return
+        gates = 0 if self._down_since_ns is None else SkipReason.LEADER_STALE.mask
+        cursor = None
+        if emitted.cursor is not None:
+            cursor = (intent.symbol, emitted.cursor)
+            self._cursors[intent.symbol] = emitted.cursor
+        for mirror in self._mirrors:
+            symbol = mirror.hub.symbol_for(self._hub.instruments[intent.symbol])
+            if symbol is None:
+                there = mirror.hub.traits.venue
+                self._journal.incident("NOT_MIRRORED", detail=f"no {intent.symbol} on {there}")
+                continue
+            planned = await mirror.mirror(intent, symbol, gates=gates, cursor=cursor)
+            if planned is None:
+                raise InvariantError(
+                    f"intent {intent.id} was planned again although its fills are in the ledger"
+                )
+        self._journal.intent(intent)
+
+    async def _prepare_parked(self, symbol: str) -> None:
+        await self.prepare(symbol)
+        self._inbox.extend(self._parked.pop(symbol))
+        self._wake.set()
+
+    async def prepare(self, symbol: str) -> None:
+        """Subscribe a symbol's books and bring its followers' leverage in step."""
+        if symbol not in self._hub.instruments:
+            raise FeedError(f"the leader trades {symbol}, which its venue does not list")
+        self._hub.books.subscribe(symbol)
+        for mirror in self._mirrors:
+            theirs = mirror.hub.symbol_for(self._hub.instruments[symbol])
+            if theirs is not None:
+                mirror.hub.books.subscribe(theirs)
+        await self._sync_leverage(symbol)
+        self._prepared.add(symbol)
+
+    async def _sync_leverage(self, symbol: str) -> None:
+        places = asyncio.Semaphore(SYNC_WIDTH)
+        instrument = self._hub.instruments[symbol]
+
+        async def sync(follower: Follower, membership: Membership, theirs: str) -> None:
+            async with places:
+                failure = await follower.sync_leverage(
+                    membership, theirs, self._leverage.get(symbol)
+                )
+            if failure is not None:
+                self._journal.incident("LEVERAGE_SYNC_FAILED", follower=follower.id, detail=failure)
+
+        async with asyncio.TaskGroup() as group:
+            for follower, membership, mirror in self._members:
+                theirs = mirror.hub.symbol_for(instrument)
+                if theirs is not None:
+                    group.create_task(sync(follower, membership, theirs))
+
+    async def _read_margin(self, reason: str) -> None:
+        try:
+            snapshot = await self._reader.account()
+        except VenueError as error:
+            self._journal.incident("MARGIN_READ_FAILED", detail=f"{reason}: {error}")
+            return
+        self._apply(self._tracker.on_margin_read(snapshot, now_ns=self._clock.now_ns()))
+
+    async def _reread(self, reason: str) -> None:
+        """Read the leader's positions; what changed unseen is backfilled by the tracker."""
+        try:
+            snapshot = await self._reader.account()
+        except VenueError as error:
+            self._journal.incident("POSITION_READ_FAILED", detail=f"{reason}: {error}")
+            return
+        self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
+
+    async def _backfill(self, symbol: str, reason: str) -> None:
+        try:
+            fills, cursor = await self._reader.fills_since(symbol, self._cursors.get(symbol))
+        except VenueError as error:
+            self._journal.incident("BACKFILL_FAILED", detail=f"{symbol}, {reason}: {error}")
+            return
+        self._apply(self._tracker.on_backfill(symbol, fills, cursor, now_ns=self._clock.now_ns()))
+
+    async def _tick(self) -> None:
+        """Call the tracker at its deadlines."""
+        while True:
+            deadline_ns = self._tracker.next_deadline()
+            if deadline_ns is None:
+                await self._timer.wait()
+            else:
+                pause = max(0, deadline_ns - self._clock.now_ns()) / NS_PER_S
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._timer.wait()
+                except TimeoutError:
+                    self._apply(self._tracker.on_deadline(now_ns=self._clock.now_ns()))
+            self._timer.clear()
+
+
+async def _fail(why: str) -> None:
+    """End the pipeline from a place that must not raise itself."""
+    raise FeedError(why)
+
+
+def later(delay_ns: TimeNs, call: Callable[[], None]) -> None:
+    """Call something on the running loop after a pause."""
+    asyncio.get_running_loop().call_later(delay_ns / NS_PER_S, call)

@@ -1,0 +1,1 @@
+"""The Aster face of the simulated venue (V3 wire protocol)."""
