@@ -383,6 +383,7 @@ class LaneState:
         mirrored_target: tuple[int, int] = (0, 0),
         exact_target: tuple[int, int] = (0, 0),
         wanted_target: tuple[int, int] = (0, 0),
+        peak_target: tuple[int, int] = (0, 0),
         frozen_leader_margin: tuple[int, int] = (0, 0),
         position_qty: tuple[int, int] = (0, 0),
         in_flight_qty: tuple[int, int] = (0, 0),
@@ -401,7 +402,11 @@ class LaneState:
     def wanted_target(self) -> tuple[int, int]:
         """What is still wanted: orders go to it."""
     @property
-    def frozen_leader_margin(self) -> tuple[int, int]: ...
+    def peak_target(self) -> tuple[int, int]:
+        """The largest P since the leader was flat, where a fixed margin share needs it."""
+    @property
+    def frozen_leader_margin(self) -> tuple[int, int]:
+        """The leader's initial margin at that peak (quote); 0 before there was one."""
     @property
     def position_qty(self) -> tuple[int, int]:
         """What our own orders built (signed, 10**-8)."""
@@ -482,13 +487,23 @@ class FollowerTable:
         """The order in flight (or unknown) ended: position += filled_qty (signed), lane free.
 
         An opening order's unfilled rest is dropped from the wanted target under GIVE_UP (the part
-        below one lot stays). A reduction's rest stays wanted.
+        below one lot stays, and so does what the leader added since); it stays wanted with
+        ``is_new_missed_kept``. A reduction's rest stays wanted. Beside an order of unknown fate,
+        ``is_opening`` tells which of the two ended.
+
+        Raises:
+            CoreError: also when the lane's quantities would not fit; the lane is unchanged then.
         """
     def mark_unknown(self, row: int, symbol_index: int, position_side: PositionSide) -> None:
-        """The order in flight has an unknown fate: it blocks increases until settled."""
+        """The order in flight has an unknown fate: it blocks increases until settled.
+
+        While another order of the lane is unknown already, this one stays in flight: the lane is
+        busy until one of the two is settled.
+        """
     def shrink(self, row: int, symbol_index: int, position_side: PositionSide, qty: int) -> LaneState:
         """The venue holds only ``qty`` (signed) without an order of ours: position and targets
-        shrink to it and are not rebuilt until the leader has been flat."""
+        shrink to it and are not rebuilt until the leader has been flat. A ``qty`` of the other
+        sign counts as 0; one larger than the position changes nothing."""
 
 @final
 class CohortIntent:
@@ -635,12 +650,19 @@ def plan_cohort(
     now_ns: int,
     rows: Sequence[int] | None = None,
     leg: int | None = None,
+    reductions_only: bool = False,
 ) -> CohortPlan:
     """Plan one leader event for a whole cohort, or plan lanes again.
 
     With ``rows=None`` the event is applied to every row's targets first, then each row is planned.
     With ``rows`` the targets stand and only those rows are planned (a lane that became free, the
-    opening leg of a flip with ``leg=1``, a delayed reduction).
+    opening leg of a flip with ``leg=1``, a delayed reduction); an opening among them is planned
+    unless ``reductions_only`` (its skip is NO_CHANGE and gives nothing up). ``leg=1`` while the
+    close is not done gives the row back in ``pending_open_rows``, or a skip once a gate stops it.
+
+    Per leg a row ends in one order, one skip or ``waiting_rows``. Of a hedge follower's two sides
+    one is ordered per call, reductions first. What is refused, clipped or too large on an opening
+    leg leaves the wanted target under GIVE_UP, in whole lots: the part below one lot stays.
 
     The table is updated at once (targets, quantities in flight) and depth is reserved; the caller
     withdraws an order that could not be claimed or sent with ``FollowerTable.settle(filled_qty=0)``

@@ -25,9 +25,9 @@ pub struct PyCohortIntent {
 
 fn price(name: &str, px: Option<i64>) -> PyResult<Option<Px>> {
     match px {
-        Some(px) if px <= 0 => {
-            Err(CoreError::new_err(format!("{name}: expected above 0, found {px}")))
-        }
+        Some(px) if px <= 0 => Err(CoreError::new_err(format!(
+            "{name}: expected above 0, found {px}"
+        ))),
         px => Ok(px.map(Px)),
     }
 }
@@ -39,7 +39,10 @@ impl PyCohortIntent {
         created_ns, track=0, leader_margin=None, leader_initial_margin=None, arrival_px=None,
         mark_px=None, band_low_px=None, band_high_px=None, gates=0, rotation=0,
         exit_since_ns=None))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of the boundary's contract")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keywords of the boundary's contract"
+    )]
     fn new(
         symbol_index: u32,
         rules: &PyInstrumentRules,
@@ -62,7 +65,9 @@ impl PyCohortIntent {
             0 => Slot::First,
             1 => Slot::Second,
             other => {
-                return Err(CoreError::new_err(format!("track: expected 0 or 1, found {other}")));
+                return Err(CoreError::new_err(format!(
+                    "track: expected 0 or 1, found {other}"
+                )));
             }
         };
         price("leader_px", Some(leader_px))?;
@@ -181,7 +186,10 @@ impl PyOrderPlan {
 
     #[getter]
     fn clip_reason(&self, py: Python<'_>) -> PyResult<Option<Py<PySkipReason>>> {
-        self.inner.clip_reason.map(|reason| PySkipReason::member(py, reason)).transpose()
+        self.inner
+            .clip_reason
+            .map(|reason| PySkipReason::member(py, reason))
+            .transpose()
     }
 
     #[getter]
@@ -336,7 +344,7 @@ impl PyCohortPlan {
     }
 }
 
-fn objects<'py, T>(py: Python<'py>, values: Vec<T>) -> PyResult<Bound<'py, PyList>>
+fn objects<T>(py: Python<'_>, values: Vec<T>) -> PyResult<Bound<'_, PyList>>
 where
     T: pyo3::PyClass + Into<pyo3::PyClassInitializer<T>>,
 {
@@ -348,7 +356,10 @@ where
 #[pyfunction]
 #[pyo3(signature = (intent, table, view, reservation, *, now_ns, rows=None, leg=None,
     reductions_only=false))]
-#[allow(clippy::too_many_arguments, reason = "keywords of the boundary's contract")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "keywords of the boundary's contract"
+)]
 fn plan_cohort(
     py: Python<'_>,
     intent: &PyCohortIntent,
@@ -361,8 +372,9 @@ fn plan_cohort(
     reductions_only: bool,
 ) -> PyResult<PyCohortPlan> {
     let count = table.inner.len();
-    let rows: Option<Vec<usize>> =
-        rows.map(|rows| rows.into_iter().map(|row| row_of(row, count)).collect()).transpose()?;
+    let rows: Option<Vec<usize>> = rows
+        .map(|rows| rows.into_iter().map(|row| row_of(row, count)).collect())
+        .transpose()?;
     let request = Request {
         now_ns,
         rows: rows.as_deref(),
@@ -371,11 +383,18 @@ fn plan_cohort(
     };
     let view = view.map(|view| &view.inner);
     let reservation = reservation.map(|reservation| &mut reservation.inner);
-    let planned =
-        plan::plan_cohort(&intent.inner, &mut table.inner, view, reservation, &request);
+    let planned = plan::plan_cohort(&intent.inner, &mut table.inner, view, reservation, &request);
     let plan = planned.or_raise()?;
-    let orders = plan.orders.into_iter().map(|inner| PyOrderPlan { inner }).collect();
-    let skips = plan.skips.into_iter().map(|inner| PySkip { inner }).collect();
+    let orders = plan
+        .orders
+        .into_iter()
+        .map(|inner| PyOrderPlan { inner })
+        .collect();
+    let skips = plan
+        .skips
+        .into_iter()
+        .map(|inner| PySkip { inner })
+        .collect();
     Ok(PyCohortPlan {
         orders: objects::<PyOrderPlan>(py, orders)?.unbind(),
         skips: objects::<PySkip>(py, skips)?.unbind(),

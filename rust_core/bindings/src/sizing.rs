@@ -80,7 +80,10 @@ impl PySizingRule {
         margin_ppm=None, multiplier=None, notional=None, is_reverse=false, missed=None,
         below_minimum=PyBelowMinimum::Carry, on_cap=PyOnLimit::Skip,
         on_thin_book=PyOnLimit::Skip, leader_notional_min=0))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of the boundary's contract")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keywords of the boundary's contract"
+    )]
     fn new(
         mode: PySizingMode,
         ratio: Option<i64>,
@@ -112,7 +115,9 @@ impl PySizingRule {
             leader_notional_min,
             ..defaults
         };
-        SizingRule::try_from(settings).or_raise().map(|inner| Self { inner })
+        SizingRule::try_from(settings)
+            .or_raise()
+            .map(|inner| Self { inner })
     }
 
     #[getter]
@@ -144,7 +149,10 @@ impl PyFollowerLimits {
         drawdown_ppm_max=None, book_age_ns_max=2_000_000_000,
         state_age_ns_max=300_000_000_000, intent_age_ns_max=5_000_000_000,
         exit_emergency_after_ns=10_000_000_000))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of the boundary's contract")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keywords of the boundary's contract"
+    )]
     fn new(
         entry_ppm: i64,
         exit_ppm: i64,
@@ -193,11 +201,17 @@ pub struct PyLaneState {
 
 impl PyLaneState {
     fn of_tracks<T>(&self, field: impl Fn(&Track) -> T) -> (T, T) {
-        (field(&self.inner.tracks.first), field(&self.inner.tracks.second))
+        (
+            field(&self.inner.tracks.first),
+            field(&self.inner.tracks.second),
+        )
     }
 
     fn of_sides<T>(&self, field: impl Fn(&LaneSide) -> T) -> (T, T) {
-        (field(&self.inner.sides.first), field(&self.inner.sides.second))
+        (
+            field(&self.inner.sides.first),
+            field(&self.inner.sides.second),
+        )
     }
 }
 
@@ -207,7 +221,10 @@ impl PyLaneState {
     #[pyo3(signature = (*, mirrored_target=(0, 0), exact_target=(0, 0), wanted_target=(0, 0),
         peak_target=(0, 0), frozen_leader_margin=(0, 0), position_qty=(0, 0),
         in_flight_qty=(0, 0), unknown_qty=(0, 0), foreign_qty=(0, 0), leverage=None, gates=0))]
-    #[allow(clippy::too_many_arguments, reason = "keywords of the boundary's contract")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keywords of the boundary's contract"
+    )]
     fn new(
         mirrored_target: (i128, i128),
         exact_target: (i128, i128),
@@ -239,10 +256,27 @@ impl PyLaneState {
             LaneSide::new(Qty(position), Qty(in_flight), Qty(unknown), Qty(foreign))
         };
         let sides = Pair {
-            first: side(position_qty.0, in_flight_qty.0, unknown_qty.0, foreign_qty.0),
-            second: side(position_qty.1, in_flight_qty.1, unknown_qty.1, foreign_qty.1),
+            first: side(
+                position_qty.0,
+                in_flight_qty.0,
+                unknown_qty.0,
+                foreign_qty.0,
+            ),
+            second: side(
+                position_qty.1,
+                in_flight_qty.1,
+                unknown_qty.1,
+                foreign_qty.1,
+            ),
         };
-        Self { inner: Lane { tracks: Pair { first, second }, sides, leverage, gates } }
+        Self {
+            inner: Lane {
+                tracks: Pair { first, second },
+                sides,
+                leverage,
+                gates,
+            },
+        }
     }
 
     #[getter]
@@ -308,7 +342,9 @@ impl PyLaneState {
     /// Reads what `encode` wrote.
     #[staticmethod]
     fn decode(text: &str) -> PyResult<Self> {
-        lane_text::decode(text).or_raise().map(|inner| Self { inner })
+        lane_text::decode(text)
+            .or_raise()
+            .map(|inner| Self { inner })
     }
 
     fn __repr__(&self) -> String {

@@ -22,7 +22,9 @@ pub struct PyFollowerTable {
 /// Returns a row as the kernel counts it; a negative one is as unknown as one too large.
 pub fn row_of(row: i64, count: usize) -> PyResult<usize> {
     usize::try_from(row).map_err(|_| {
-        CoreError::new_err(format!("row {row}: expected one of the {count} rows of the table"))
+        CoreError::new_err(format!(
+            "row {row}: expected one of the {count} rows of the table"
+        ))
     })
 }
 
@@ -53,7 +55,9 @@ impl PyFollowerTable {
 impl PyFollowerTable {
     #[new]
     fn new() -> Self {
-        Self { inner: FollowerTable::default() }
+        Self {
+            inner: FollowerTable::default(),
+        }
     }
 
     fn __len__(&self) -> usize {
@@ -123,12 +127,7 @@ impl PyFollowerTable {
         self.change(row, symbol_index, |lane| lane.gates = mask)
     }
 
-    fn set_leverage(
-        &mut self,
-        row: i64,
-        symbol_index: u32,
-        leverage: Option<u32>,
-    ) -> PyResult<()> {
+    fn set_leverage(&mut self, row: i64, symbol_index: u32, leverage: Option<u32>) -> PyResult<()> {
         self.change(row, symbol_index, |lane| lane.leverage = leverage)
     }
 
@@ -140,7 +139,9 @@ impl PyFollowerTable {
         qty: i64,
     ) -> PyResult<()> {
         let slot = slot_of(position_side);
-        self.change(row, symbol_index, |lane| lane.sides.get_mut(slot).foreign = Qty(qty))
+        self.change(row, symbol_index, |lane| {
+            lane.sides.get_mut(slot).foreign = Qty(qty);
+        })
     }
 
     /// Sets the price that values a symbol's positions against the caps.
@@ -155,12 +156,16 @@ impl PyFollowerTable {
 
     fn lane(&self, row: i64, symbol_index: u32) -> PyResult<PyLaneState> {
         let row = row_of(row, self.inner.len())?;
-        Ok(PyLaneState { inner: self.inner.row(row).or_raise()?.lane(symbol_index) })
+        Ok(PyLaneState {
+            inner: self.inner.row(row).or_raise()?.lane(symbol_index),
+        })
     }
 
     fn restore_lane(&mut self, row: i64, symbol_index: u32, lane: &PyLaneState) -> PyResult<()> {
         let row = row_of(row, self.inner.len())?;
-        self.inner.set_lane(row, symbol_index, &lane.inner).or_raise()
+        self.inner
+            .set_lane(row, symbol_index, &lane.inner)
+            .or_raise()
     }
 
     /// The order in flight (or unknown) ended.
@@ -181,7 +186,9 @@ impl PyFollowerTable {
             is_opening,
             is_rest_kept: is_new_missed_kept,
         };
-        let settled = self.inner.settle(row, symbol_index, slot_of(position_side), end);
+        let settled = self
+            .inner
+            .settle(row, symbol_index, slot_of(position_side), end);
         settled.or_raise().map(|inner| PyLaneState { inner })
     }
 
@@ -192,7 +199,9 @@ impl PyFollowerTable {
         position_side: PyPositionSide,
     ) -> PyResult<()> {
         let row = row_of(row, self.inner.len())?;
-        self.inner.mark_unknown(row, symbol_index, slot_of(position_side)).or_raise()
+        self.inner
+            .mark_unknown(row, symbol_index, slot_of(position_side))
+            .or_raise()
     }
 
     /// The venue holds only `qty` without an order of ours.
@@ -204,7 +213,9 @@ impl PyFollowerTable {
         qty: i64,
     ) -> PyResult<PyLaneState> {
         let row = row_of(row, self.inner.len())?;
-        let shrunk = self.inner.shrink(row, symbol_index, slot_of(position_side), Qty(qty));
+        let shrunk = self
+            .inner
+            .shrink(row, symbol_index, slot_of(position_side), Qty(qty));
         shrunk.or_raise().map(|inner| PyLaneState { inner })
     }
 }
