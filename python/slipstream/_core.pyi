@@ -10,7 +10,7 @@ number. No float crosses this boundary and no call keeps a Python callback.
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, final
+from typing import Final, Self, final
 
 __version__: Final[str]
 
@@ -34,10 +34,12 @@ class KeystoreError(CoreError): ...
 
 # --- money ------------------------------------------------------------------------------
 
+@final
 class Side(Enum):
     BUY = 1
     SELL = -1
 
+@final
 class PositionSide(Enum):
     """The lane of a position: one signed net position, or one of two sides (hedge mode)."""
 
@@ -45,6 +47,7 @@ class PositionSide(Enum):
     LONG = 1
     SHORT = 2
 
+@final
 class Rounding(Enum):
     """FLOOR: to minus infinity; CEIL: to plus infinity; DOWN: toward zero; UP: away from zero;
     HALF_EVEN: to nearest, ties to even."""
@@ -81,8 +84,8 @@ class InstrumentRules:
     """What a venue accepts for one instrument. Raises ``CoreError`` naming a step or limit that
     does not fit. ``px_digits_max``: significant digits of a price (Hyperliquid: 5), or ``None``."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         px_step: int,
         qty_step: int,
@@ -91,7 +94,7 @@ class InstrumentRules:
         notional_min: int = 0,
         px_digits_max: int | None = None,
         is_reduction_exempt: bool = True,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def px_step(self) -> int: ...
     @property
@@ -164,7 +167,7 @@ class Book:
     """A price-level book: absolute quantities, zero deletes. Crossed, negative or unsorted input
     raises ``BookError`` and leaves the book without a view until the next ``load``."""
 
-    def __init__(self, *, depth_max: int = 1000) -> None: ...
+    def __new__(cls, *, depth_max: int = 1000) -> Self: ...
     def load(
         self,
         bids: Sequence[tuple[str, str]],
@@ -209,7 +212,7 @@ class DepthReservation:
     its limit, until their outcome is known *and* a view of later venue time has come.
     """
 
-    def __init__(self, view: BookView) -> None: ...
+    def __new__(cls, view: BookView) -> Self: ...
     def refresh(self, view: BookView) -> None: ...
     def walk(self, side: Side, qty: int, limit_px: int | None = None) -> FillEstimate: ...
     def take(self, side: Side, qty: int, limit_px: int) -> int:
@@ -285,27 +288,32 @@ class SkipReason(Enum):
     def delays_reduction(self) -> bool:
         """The reduction stays wanted and is planned again."""
 
+@final
 class SizingMode(Enum):
     MARGIN = 0
     POSITION = 1
     RATIO = 2
     NOTIONAL = 3
 
+@final
 class Missed(Enum):
     GIVE_UP = 0
     CATCH_UP = 1
 
+@final
 class BelowMinimum(Enum):
     CARRY = 0
     SKIP = 1
     BUMP = 2
 
+@final
 class OnLimit(Enum):
     """What a cap or a thin book does to an order that is too large."""
 
     CLIP = 0
     SKIP = 1
 
+@final
 class ReferenceKind(Enum):
     ARRIVAL_MID = 0
     LEADER_PX = 1
@@ -322,8 +330,8 @@ class SizingRule:
     leader's own share. Raises ``CoreError`` when a mode lacks what it needs.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         mode: SizingMode,
         ratio: int | None = None,
@@ -338,7 +346,7 @@ class SizingRule:
         on_cap: OnLimit = OnLimit.SKIP,
         on_thin_book: OnLimit = OnLimit.SKIP,
         leader_notional_min: int = 0,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def mode(self) -> SizingMode: ...
     @property
@@ -349,8 +357,8 @@ class SizingRule:
 class FollowerLimits:
     """A follower's own bounds. ``None`` = no such cap."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         entry_ppm: int,
         exit_ppm: int,
@@ -367,7 +375,7 @@ class FollowerLimits:
         state_age_ns_max: int = 300_000_000_000,
         intent_age_ns_max: int = 5_000_000_000,
         exit_emergency_after_ns: int = 10_000_000_000,
-    ) -> None: ...
+    ) -> Self: ...
 
 @final
 class LaneState:
@@ -377,8 +385,8 @@ class LaneState:
     (index 0: net or long, 1: short). ``*_target`` are at 10**-18, signed, long positive.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         mirrored_target: tuple[int, int] = (0, 0),
         exact_target: tuple[int, int] = (0, 0),
@@ -391,7 +399,7 @@ class LaneState:
         foreign_qty: tuple[int, int] = (0, 0),
         leverage: int | None = None,
         gates: int = 0,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def mirrored_target(self) -> tuple[int, int]:
         """P: the leader's position as this follower mirrors it."""
@@ -441,7 +449,7 @@ class FollowerTable:
     unknown row, and nothing else.
     """
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def __len__(self) -> int: ...
     def add(
         self,
@@ -516,8 +524,8 @@ class CohortIntent:
     order's first row.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         symbol_index: int,
         rules: InstrumentRules,
@@ -535,7 +543,7 @@ class CohortIntent:
         gates: int = 0,
         rotation: int = 0,
         exit_since_ns: int | None = None,
-    ) -> None: ...
+    ) -> Self: ...
 
 @final
 class OrderPlan:
@@ -682,12 +690,12 @@ class TypedSchema:
     EIP712Domain fields to values. Supports address, bool, bytes, bytes1-32, string, uint8-256,
     int8-256, nested structs and arrays."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         primary_type: str,
         types: dict[str, Sequence[tuple[str, str]]],
         domain: dict[str, object],
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def type_hash(self) -> bytes: ...
     @property
@@ -700,9 +708,9 @@ class TypedSchema:
 class SealedKey:
     """A keystore entry as stored (ciphertext and its associated data). Safe to hold and to log."""
 
-    def __init__(
-        self, *, entry_id: str, venue: str, kind: str, address: str, nonce: bytes, ciphertext: bytes
-    ) -> None: ...
+    def __new__(
+        cls, *, entry_id: str, venue: str, kind: str, address: str, nonce: bytes, ciphertext: bytes
+    ) -> Self: ...
 
 @final
 class KeyEncryptionKey:
@@ -771,7 +779,7 @@ def sign_many(jobs: Sequence[tuple[Signer, Sequence[object]]]) -> list[bytes | S
 class LatencyHistogram:
     """HDR histogram of nanoseconds (1 us to 1 h, 3 significant digits)."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def record(self, value_ns: int) -> None: ...
     def percentile(self, percent: str) -> int | None:
         """Return the value in ns at a percentile given as text ("50", "99.9"); ``None`` when empty."""

@@ -59,6 +59,18 @@ def exchange_info(face: "AsterFace", call: Call) -> Json:
     }
 
 
+def spot_exchange_info(face: "AsterFace", call: Call) -> Json:
+    """Answer the spot listing, which is empty: clients load it beside the futures."""
+    return {
+        "timezone": "UTC",
+        "serverTime": face.clock.wall_ms(call.now_ns),
+        "rateLimits": [],
+        "exchangeFilters": [],
+        "assets": [{"asset": "USDT"}],
+        "symbols": [],
+    }
+
+
 def depth(face: "AsterFace", call: Call) -> Json:
     """Answer a book snapshot."""
     instrument = read_instrument(call.parameters, face.exchange.instruments)
@@ -139,6 +151,7 @@ ROUTES: Final = {
     ("GET", "/fapi/v3/ping"): Route("ping", ping, 1),
     ("GET", "/fapi/v3/time"): Route("time", server_time, 1),
     ("GET", "/fapi/v3/exchangeInfo"): Route("exchangeInfo", exchange_info, 1),
+    ("GET", "/api/v3/exchangeInfo"): Route("spotInfo", spot_exchange_info, 1),
     ("GET", "/fapi/v3/depth"): Route("depth", depth, _depth_weight),
     ("GET", "/fapi/v3/premiumIndex"): Route("premiumIndex", premium_index, 1),
     ("GET", "/fapi/v3/ticker/bookTicker"): Route(

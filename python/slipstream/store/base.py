@@ -1,0 +1,204 @@
+"""The port of the store: what the runtime asks of a database, and nothing about which one.
+
+Invariants of every implementation: one transaction per cohort, committed durably before its
+future is done; nothing handed out holds a connection, so no database work can span a venue call;
+the activity log is only ever appended to.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
+from slipstream.domain.ids import ClientOrderId, FollowerId, IntentId, LeaderId
+from slipstream.units import VenueMs
+
+CHAIN_START = bytes(32)
+"""The hash before the first row of the activity log."""
+
+
+class LegKey(NamedTuple):
+    """What is unique in the order ledger."""
+
+    intent_id: IntentId
+    follower_id: FollowerId
+    leg: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What one cohort's transaction did. Rows named nowhere below are durable now.
+
+    ``duplicates``: fill keys that already belong to an intent; when there is one, nothing of the
+    cohort was written. ``already``: rows that were there with the same claim; they must not be
+    sent again. ``conflicts``: rows that were there with another claim; not written, not to be
+    sent, and an alarm.
+    """
+
+    duplicates: tuple[str, ...] = ()
+    already: tuple[LegKey, ...] = ()
+    conflicts: tuple[LegKey, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every row was written."""
+        return not (self.duplicates or self.already or self.conflicts)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordResult:
+    """What one ``record`` did. ``repeated``: legs that had ended before; what was written first
+    stays. ``missing``: legs that the ledger does not have. Both are for the caller to report."""
+
+    repeated: tuple[LegKey, ...] = ()
+    missing: tuple[LegKey, ...] = ()
+
+
+class OpenLeg(NamedTuple):
+    """A claim whose outcome is not known: after a restart the venue must be asked.
+
+    ``leg_end`` is ``"unknown"`` when that was recorded, ``None`` when nothing was.
+    """
+
+    intent_id: IntentId
+    follower_id: FollowerId
+    leg: int
+    attempt: int
+    symbol: str
+    position_side: int
+    client_order_id: ClientOrderId
+    side: int
+    qty: int
+    limit_px: int
+    is_reduction: int
+    leg_end: str | None
+    venue_ts_ms: int | None
+
+
+class LaneRow(NamedTuple):
+    """The newest state of one (follower, symbol), as ``LaneState.encode`` wrote it."""
+
+    follower_id: FollowerId
+    symbol: str
+    intent_id: IntentId
+    lane: str
+
+
+class ControlRow(NamedTuple):
+    """One order of the operator's. ``None`` = not restricted to one."""
+
+    ts_ms: int
+    action: str
+    leader: LeaderId | None = None
+    follower: FollowerId | None = None
+    symbol: str | None = None
+    is_all: bool = False
+
+
+class ActivityEntry(NamedTuple):
+    """One row of the activity log as it stands. ``payload`` is JSON text."""
+
+    seq: int
+    ts_ms: int
+    kind: str
+    leader: str | None
+    follower: str | None
+    intent_id: str | None
+    reason: str | None
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityFilter:
+    """Which rows of the log to read; all conditions hold together.
+
+    ``since_ms`` is included, ``until_ms`` is not. ``after_seq`` reads on from a row seen before.
+    ``limit`` keeps the newest rows, or with ``after_seq`` the next ones; the order is always
+    oldest first.
+    """
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    leader: str | None = None
+    follower: str | None = None
+    intent_id: str | None = None
+    reason: str | None = None
+    kind: str | None = None
+    after_seq: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """Whether the log is what was written. ``broken_seq`` is the first row that does not fit,
+    ``None`` when all do. Rows cut off at the end leave no trace in the rest: keep ``last_hash``
+    elsewhere to notice that."""
+
+    row_count: int
+    broken_seq: int | None
+    last_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Counters since the store was opened. ``slow_wait_count``: waits above 500 ms.
+    ``journal_lost_count``: rows dropped because the database refused them for too long."""
+
+    commit_count: int
+    slow_wait_count: int
+    error_count: int
+    journal_pending_count: int
+    journal_lost_count: int
+
+
+class Store(Protocol):
+    """The ledger, the activity log and the operator's orders. Every method raises (or its future
+    ends with) ``StoreError`` when the database refuses; nothing of that call was written then."""
+
+    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
+        """Make a cohort durable in one transaction. Cancelling the future cancels nothing."""
+
+    def record(self, results: Sequence[LegResult]) -> asyncio.Future[RecordResult]:
+        """Write how legs ended. ``unknown`` may be written over later, any other end may not."""
+
+    def log(self, rows: Sequence[ActivityRow]) -> None:
+        """Append to the activity log within 50 ms; the payloads must not change afterwards."""
+
+    async def flush(self) -> None:
+        """Return when everything logged so far is durable."""
+
+    async def open_legs(self, leader: LeaderId) -> list[OpenLeg]:
+        """Return the claims of a leader's legs that have no known outcome."""
+
+    async def lanes(self, leader: LeaderId) -> list[LaneRow]:
+        """Return the newest state of every lane a leader ever moved."""
+
+    async def intent_seen(self, fill_keys: Sequence[str]) -> Mapping[str, IntentId]:
+        """Return the intents that fills already belong to; unknown keys are left out."""
+
+    async def cursor(self, leader: LeaderId, symbol: str) -> str | None:
+        """Return how far a leader's history was read, ``None`` = never."""
+
+    async def controls(self) -> list[ControlRow]:
+        """Return the operator's orders, oldest first."""
+
+    async def save_control(self, row: ControlRow) -> None:
+        """Make one order of the operator's durable."""
+
+    def activity(self, wanted: ActivityFilter) -> AsyncIterator[ActivityEntry]:
+        """Iterate over the log, oldest first, in pages; flushed rows only."""
+
+    async def verify_chain(self) -> ChainReport:
+        """Compute the whole log's hash chain again."""
+
+    async def prune(self, older_than_ms: VenueMs) -> int:
+        """Forget intents from before then whose legs have all ended, with their legs and fill
+        identities; return how many. Lanes, cursors, controls and the log stay."""
+
+    def stats(self) -> StoreStats:
+        """Return the counters."""
+
+    async def close(self) -> None:
+        """Write what is queued and close the database; safe to repeat."""

@@ -1,0 +1,411 @@
+"""The one thread that writes: it owns the connection, takes jobs in order, commits in groups.
+
+The event loop hands over rows and gets a future; it never waits for a lock, a page or a disk.
+Jobs keep their order (a later state of a lane must never be overwritten by an earlier one);
+neighbouring ends of legs share a transaction; the activity log goes when nothing else waits.
+Checkpoints are made when the queue has been empty for a while, so that no cohort pays for one.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from slipstream.domain.cohort import ActivityRow, LegResult
+from slipstream.errors import StoreError
+from slipstream.store.base import StoreStats
+from slipstream.store.journal import JournalWriter
+from slipstream.store.orders import write_results
+
+_LOGGER: Final = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+SLOW_WAIT_NS: Final = 500_000_000
+"""Longer waits for the database are counted and logged (DESIGN 6)."""
+JOURNAL_DELAY_S: Final = 0.05
+JOURNAL_GROUP_COUNT: Final = 512
+JOURNAL_ROW_COUNT_MAX: Final = 200_000
+_JOURNAL_CHUNK: Final = 128
+_RESULT_GROUP_COUNT: Final = 1024
+_RETRY_S: Final = 1.0
+_IDLE_S: Final = 0.2
+_CHECKPOINT_PAGE_COUNT: Final = 1000
+_CHECKPOINT_PAGE_COUNT_MAX: Final = 16_384
+
+_FAILURES: Final = (
+    apsw.Error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    StoreError,
+    TypeError,
+    ValueError,
+)
+"""What a job may end with: the database's refusals, and rows it cannot hold."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """Something to run on the writer thread, and who waits for it."""
+
+    name: str
+    run: Callable[[apsw.Connection], Any] | None
+    future: asyncio.Future[Any]
+    asked_ns: int
+    results: Sequence[LegResult] | None = None
+    is_transaction: bool = False
+
+
+@dataclass(slots=True)
+class _Counters:
+    commit_count: int = 0
+    slow_wait_count: int = 0
+    error_count: int = 0
+    journal_lost_count: int = 0
+
+
+_WAKE: Final = object()
+_CLOSE: Final = object()
+
+
+@dataclass(slots=True)
+class _State:
+    is_closed: bool = False
+    is_wake_asked: bool = False
+    is_flush_wanted: bool = False
+    timer: asyncio.TimerHandle | None = None
+    journal_error: StoreError | None = None
+    wal_page_count: int = 0
+    counters: _Counters = field(default_factory=_Counters)
+
+
+class Writer:
+    """Runs jobs against one connection on one thread. Built and used on one event loop."""
+
+    def __init__(
+        self,
+        connect: Callable[[], apsw.Connection],
+        *,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        """Start the thread; ``connect`` runs on it. Await ``opened`` before anything else."""
+        self._loop = asyncio.get_running_loop()
+        self._connect = connect
+        self._clock_ns = clock_ns
+        self._queue: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._rows: deque[ActivityRow] = deque()
+        self._state = _State()
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._main, name="slipstream-store", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, name: str, run: Callable[[apsw.Connection], _T], *, is_transaction: bool = False
+    ) -> asyncio.Future[_T]:
+        """Queue a job; the future ends with its value or with ``StoreError``."""
+        future: asyncio.Future[_T] = self._loop.create_future()
+        self._put(_Job(name, run, future, self._clock_ns(), is_transaction=is_transaction))
+        return future
+
+    def submit_results(self, results: Sequence[LegResult]) -> asyncio.Future[Any]:
+        """Queue ends of legs; neighbours in the queue share one transaction."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._put(_Job("record", None, future, self._clock_ns(), results=tuple(results)))
+        return future
+
+    def append(self, rows: Sequence[ActivityRow]) -> None:
+        """Buffer rows of the activity log and see to it that they are written soon."""
+        state = self._state
+        if state.is_closed:
+            raise StoreError("the store is closed")
+        room = JOURNAL_ROW_COUNT_MAX - len(self._rows)
+        self._rows.extend(rows[:room] if len(rows) > room else rows)
+        state.counters.journal_lost_count += max(0, len(rows) - room)
+        if len(self._rows) >= JOURNAL_GROUP_COUNT:
+            self._wake()
+        elif state.timer is None:
+            state.timer = self._loop.call_later(JOURNAL_DELAY_S, self._wake)
+
+    def flush(self) -> asyncio.Future[None]:
+        """Write everything logged so far, or end with what the database said."""
+        return self.submit("flush", self._flush_or_raise)
+
+    def close(self) -> asyncio.Future[None]:
+        """Finish what is queued, write the log, close the connection, end the thread."""
+        if not self._state.is_closed:
+            self._state.is_closed = True
+            self._drop_timer()
+            self._queue.put(_CLOSE)
+        return self.ended
+
+    def stats(self) -> StoreStats:
+        """Return the counters."""
+        counters = self._state.counters
+        return StoreStats(
+            commit_count=counters.commit_count,
+            slow_wait_count=counters.slow_wait_count,
+            error_count=counters.error_count,
+            journal_pending_count=len(self._rows),
+            journal_lost_count=counters.journal_lost_count,
+        )
+
+    # --- on the loop -----------------------------------------------------------------------
+
+    def _put(self, job: _Job) -> None:
+        if self._state.is_closed:
+            raise StoreError("the store is closed")
+        self._queue.put(job)
+
+    def _wake(self) -> None:
+        self._drop_timer()
+        if not self._state.is_wake_asked:
+            self._state.is_wake_asked = True
+            self._queue.put(_WAKE)
+
+    def _drop_timer(self) -> None:
+        if self._state.timer is not None:
+            self._state.timer.cancel()
+            self._state.timer = None
+
+    @staticmethod
+    def _settle(outcomes: list[tuple[asyncio.Future[Any], Any, StoreError | None]]) -> None:
+        for future, value, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+    # --- on the thread ---------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            connection = self._connect()
+            journal = JournalWriter(connection)
+        except _FAILURES as error:
+            self._post([(self.opened, None, _as_store_error("open", error))])
+            return
+        self._connection, self._journal = connection, journal
+        connection.set_wal_hook(self._on_wal)
+        self._post([(self.opened, None, None)])
+        last_words: StoreError | None = StoreError("the store's thread ended")
+        try:
+            self._work()
+            last_words = self._finish()
+        finally:
+            self._state.is_closed = True
+            self._fail_queued()
+            self._post([(self.ended, None, last_words)])
+
+    def _on_wal(self, _connection: apsw.Connection, _name: str, page_count: int) -> int:
+        self._state.wal_page_count = page_count
+        return apsw.SQLITE_OK
+
+    def _work(self) -> None:
+        waiting: deque[object] = deque()
+        while True:
+            if not waiting:
+                item = self._next()
+                if item is not None:
+                    waiting.append(item)
+            self._drain(waiting)
+            if waiting and waiting[0] is _CLOSE:
+                return
+            if waiting:
+                self._run_first(waiting)
+            elif self._rows and self._is_flush_due():
+                self._flush_chunk()
+            else:
+                self._checkpoint(_CHECKPOINT_PAGE_COUNT)
+            self._checkpoint(_CHECKPOINT_PAGE_COUNT_MAX)
+
+    def _next(self) -> object | None:
+        """Wait for work; ``None`` = nothing came and something is to be done meanwhile."""
+        timeout: float | None = None
+        if self._rows and self._is_flush_due():
+            timeout = 0.0 if self._state.journal_error is None else _RETRY_S
+        elif self._state.wal_page_count >= _CHECKPOINT_PAGE_COUNT:
+            timeout = _IDLE_S
+        try:
+            return self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def _drain(self, waiting: deque[object]) -> None:
+        while True:
+            try:
+                waiting.append(self._queue.get_nowait())
+            except queue.Empty:
+                return
+
+    def _is_flush_due(self) -> bool:
+        return self._state.is_flush_wanted or self._state.journal_error is not None
+
+    def _run_first(self, waiting: deque[object]) -> None:
+        item = waiting.popleft()
+        if not isinstance(item, _Job):
+            # Rows logged from here on ask anew.
+            self._state.is_wake_asked = False
+            self._state.is_flush_wanted = bool(self._rows)
+            return
+        if item.results is None:
+            self._run_job(item)
+            return
+        group = [item]
+        count = len(item.results)
+        while waiting and count < _RESULT_GROUP_COUNT:
+            follower = waiting[0]
+            if not isinstance(follower, _Job) or follower.results is None:
+                break
+            group.append(follower)
+            count += len(follower.results)
+            waiting.popleft()
+        self._run_group(group)
+
+    def _run_job(self, job: _Job) -> None:
+        run = job.run
+        if run is None:
+            return
+        value, error = None, None
+        try:
+            value = self._transaction(run) if job.is_transaction else run(self._connection)
+        except _FAILURES as failure:
+            error = _as_store_error(job.name, failure)
+        self._answer([(job, value, error)])
+
+    def _run_group(self, group: list[_Job]) -> None:
+        def write_all(connection: apsw.Connection) -> list[Any]:
+            return [write_results(connection, job.results or ()) for job in group]
+
+        try:
+            values = self._transaction(write_all)
+        except _FAILURES as failure:
+            if len(group) > 1:
+                # One caller's row must not cost the others theirs.
+                for job in group:
+                    self._run_group([job])
+                return
+            self._answer([(group[0], None, _as_store_error("record", failure))])
+            return
+        self._answer([(job, value, None) for job, value in zip(group, values, strict=True)])
+
+    def _transaction(self, run: Callable[[apsw.Connection], _T]) -> _T:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            value = run(connection)
+            connection.execute("COMMIT")
+        except _FAILURES:
+            # The database may have rolled back by itself (full disk).
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._state.counters.commit_count += 1
+        return value
+
+    def _flush_or_raise(self, _connection: apsw.Connection) -> None:
+        while self._rows:
+            self._flush_chunk()
+            if self._state.journal_error is not None:
+                raise self._state.journal_error
+
+    def _flush_chunk(self) -> None:
+        rows = list(islice(self._rows, _JOURNAL_CHUNK))
+        try:
+            self._write_journal(rows)
+        except (OverflowError, TypeError, UnicodeError):
+            self._write_one_by_one(rows)
+        except _FAILURES as failure:
+            self._state.counters.error_count += 1
+            self._state.journal_error = _as_store_error("log", failure)
+            _LOGGER.error(  # noqa: TRY400 - a full disk needs no stack
+                "event=journal_not_written pending=%d error=%s", len(self._rows), failure
+            )
+            return
+        self._state.journal_error = None
+        for _ in rows:
+            self._rows.popleft()
+        if not self._rows:
+            self._state.is_flush_wanted = False
+
+    def _write_journal(self, rows: Sequence[ActivityRow]) -> None:
+        try:
+            self._transaction(lambda _connection: self._journal.append(rows))
+        except _FAILURES:
+            self._journal.rewind()
+            raise
+
+    def _write_one_by_one(self, rows: Sequence[ActivityRow]) -> None:
+        for row in rows:
+            try:
+                self._write_journal([row])
+            except (OverflowError, TypeError, UnicodeError) as failure:
+                self._state.counters.journal_lost_count += 1
+                _LOGGER.error(  # noqa: TRY400 - the row is at fault, not the code here
+                    "event=journal_row_refused kind=%r error=%s", row.kind, failure
+                )
+
+    def _checkpoint(self, page_count: int) -> None:
+        if self._state.wal_page_count < page_count:
+            return
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            _LOGGER.warning("event=checkpoint_failed error=%s", error)
+        self._state.wal_page_count = 0
+
+    def _finish(self) -> StoreError | None:
+        last_words: StoreError | None = None
+        try:
+            self._flush_or_raise(self._connection)
+        except StoreError as error:
+            last_words = error
+        try:
+            self._connection.close()
+        except apsw.Error as error:
+            last_words = last_words or _as_store_error("close", error)
+        return last_words
+
+    def _fail_queued(self) -> None:
+        waiting: deque[object] = deque()
+        self._drain(waiting)
+        error = StoreError("the store is closed")
+        self._post([(job.future, None, error) for job in waiting if isinstance(job, _Job)])
+
+    def _answer(self, outcomes: list[tuple[_Job, Any, StoreError | None]]) -> None:
+        done_ns = self._clock_ns()
+        counters = self._state.counters
+        for job, _value, error in outcomes:
+            counters.error_count += error is not None
+            waited_ns = done_ns - job.asked_ns
+            if waited_ns > SLOW_WAIT_NS:
+                counters.slow_wait_count += 1
+                _LOGGER.warning(
+                    "event=store_wait job=%s waited_ms=%d", job.name, waited_ns // 1_000_000
+                )
+        self._post([(job.future, value, error) for job, value, error in outcomes])
+
+    def _post(self, outcomes: list[tuple[asyncio.Future[Any], Any, StoreError | None]]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._settle, outcomes)
+        except RuntimeError:
+            _LOGGER.warning("event=store_answer_unheard count=%d", len(outcomes))
+
+
+def _as_store_error(name: str, error: BaseException) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    wrapped = StoreError(f"store {name}: {error} ({type(error).__name__})")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,100 @@
+"""Aster as the engine sees it: traits, and the objects of one egress address."""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from slipstream._core import Signer
+from slipstream.transport.budget import AddressBudget
+from slipstream.transport.clock import Clock
+from slipstream.transport.origin import Origin
+from slipstream.venues.aster import limits, wire
+from slipstream.venues.aster.auth import purpose
+from slipstream.venues.aster.books import AsterBookFeed, DepthKind
+from slipstream.venues.aster.feed import AsterAccountFeed
+from slipstream.venues.aster.gateway import AsterGateway
+from slipstream.venues.aster.reader import AsterReader
+from slipstream.venues.aster.rest import AsterAccess, AsterRest
+from slipstream.venues.base import VenueTraits
+from slipstream.venues.nonce import VenueClock
+
+__all__ = ["TRAITS", "AsterAdapter"]
+
+TRAITS: Final = VenueTraits(
+    venue=wire.VENUE,
+    is_margin_pushed=False,
+    are_fills_confirmed_by_account_update=True,
+    absent_after_ns=limits.ABSENT_AFTER_NS,
+    lookup_lag_ns=limits.LOOKUP_LAG_NS,
+    quote_asset="USDT",
+)
+"""No event carries leverage or initial margin; ``ACCOUNT_UPDATE`` confirms fills of equal ``T``
+(aster.md, section 8)."""
+
+
+class AsterAdapter:
+    """Makes the objects of one egress address; they share its budget and the venue's clock."""
+
+    def __init__(
+        self,
+        *,
+        rest_url: str,
+        stream_url: str,
+        chain: str,
+        clock: Clock,
+        source: random.Random,
+        local_addr: str | None = None,
+    ) -> None:
+        """Open nothing yet. ``source``: of jitter, seeded in simulations.
+
+        Raises:
+            ConfigError: a URL or a chain that is none.
+        """
+        self.traits = TRAITS
+        self.signer_purpose = purpose(chain)
+        self.venue_clock = VenueClock(clock)
+        self.budget = AddressBudget(
+            window_max=limits.WEIGHT_PER_MINUTE, reserve=limits.WEIGHT_RESERVE
+        )
+        self._access = AsterAccess(
+            rest=Origin(rest_url),
+            stream=Origin(stream_url),
+            clock=clock,
+            venue_clock=self.venue_clock,
+            budget=self.budget,
+            random=source,
+            local_addr=local_addr,
+        )
+        self._rests: dict[str, AsterRest] = {}
+
+    def make_reader(self) -> AsterReader:
+        """Return the public reads."""
+        return AsterReader(self._access, AsterRest(self._access))
+
+    def make_book_feed(
+        self,
+        *,
+        depth: DepthKind = "diff",
+        on_report: Callable[[str], None] | None = None,
+    ) -> AsterBookFeed:
+        """Return the books of this venue."""
+        rest = AsterRest(self._access)
+        if on_report is None:
+            return AsterBookFeed(self._access, rest, depth=depth)
+        return AsterBookFeed(self._access, rest, depth=depth, on_report=on_report)
+
+    def make_account_feed(self, account: str, signer: Signer) -> AsterAccountFeed:
+        """Return the stream of an account, read with one of its agent keys."""
+        return AsterAccountFeed(self._access, self._rest(signer), account=account)
+
+    def make_gateway(self, account: str, signer: Signer) -> AsterGateway:
+        """Return an account's way to the venue."""
+        return AsterGateway(self._access, self._rest(signer), account=account, signer=signer)
+
+    def _rest(self, signer: Signer) -> AsterRest:
+        """Return the calls of one key: feed and gateway share its nonces."""
+        found = self._rests.get(signer.address)
+        if found is None or found.signer is not signer:
+            found = AsterRest(self._access, signer)
+            self._rests[signer.address] = found
+        return found

@@ -1,0 +1,153 @@
+"""One symbol's book on Aster: snapshot and diffs brought in step. No I/O, no clock.
+
+Rule (aster.md, section 9): buffer diffs; take a snapshot; drop diffs older than it; the first one
+used spans the snapshot's id; afterwards each ``pu`` equals the ``u`` before it, else start again.
+The book itself checks the sequence; this decides when to ask for a snapshot.
+"""
+
+from collections import deque
+from typing import Final
+
+from slipstream._core import Book, BookError, BookView
+from slipstream.units import Px, TimeNs
+from slipstream.venues.aster.market import DepthSnapshot, DepthUpdate, Ticker
+
+__all__ = ["SymbolBook"]
+
+_BUFFER_MAX: Final = 2_000
+
+
+class SymbolBook:
+    """A book, its best bid and offer, and its mark. One owner: the feed.
+
+    ``is_waiting`` says that a snapshot is needed; ``gap_count`` counts how often the sequence
+    broke, ``fault`` says why the last time.
+    """
+
+    __slots__ = (
+        "_best",
+        "_book",
+        "_buffer",
+        "_is_synced",
+        "_was_synced",
+        "fault",
+        "gap_count",
+        "mark_px",
+        "symbol",
+    )
+
+    def __init__(self, symbol: str, *, depth_max: int) -> None:
+        """Begin without a book."""
+        self.symbol = symbol
+        self.mark_px: Px | None = None
+        self.gap_count = 0
+        self.fault: str | None = None
+        self._book = Book(depth_max=depth_max)
+        self._buffer: deque[tuple[DepthUpdate, TimeNs]] = deque(maxlen=_BUFFER_MAX)
+        self._best: tuple[Px, Px] | None = None
+        self._is_synced = False
+        self._was_synced = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a snapshot is needed and diffs have begun to come."""
+        return not self._is_synced and bool(self._buffer)
+
+    @property
+    def is_gapped(self) -> bool:
+        """Whether a book that stood broke and is being repaired."""
+        return self._was_synced and not self._is_synced
+
+    @property
+    def best(self) -> tuple[Px, Px] | None:
+        """The newest (bid, ask), ``None`` while unknown or one-sided."""
+        return self._best
+
+    def view(self) -> BookView | None:
+        """Return the newest consistent book, ``None`` while there is none."""
+        return self._book.view() if self._is_synced else None
+
+    def on_diff(self, update: DepthUpdate, received_ns: TimeNs) -> None:
+        """Apply a diff, or keep it until the snapshot comes."""
+        if not self._is_synced:
+            self._buffer.append((update, received_ns))
+            return
+        try:
+            self._apply(update, received_ns)
+        except BookError as error:
+            self.on_gap(str(error))
+            self._buffer.append((update, received_ns))
+
+    def on_partial(self, update: DepthUpdate, received_ns: TimeNs) -> None:
+        """Take a message that holds the whole top of the book."""
+        try:
+            self._book.load(
+                update.b, update.a, sequence=update.u, ts_ns=received_ns, venue_ts_ms=update.T
+            )
+        except BookError as error:
+            self.on_gap(str(error))
+            return
+        self._is_synced = self._was_synced = True
+
+    def on_snapshot(self, snapshot: DepthSnapshot, received_ns: TimeNs) -> bool:
+        """Load a snapshot and what was buffered; False when another snapshot is needed."""
+        try:
+            self._book.load(
+                snapshot.bids,
+                snapshot.asks,
+                sequence=snapshot.lastUpdateId,
+                ts_ns=received_ns,
+                venue_ts_ms=snapshot.T,
+            )
+            while self._buffer:
+                update, at_ns = self._buffer[0]
+                self._apply(update, at_ns)
+                self._buffer.popleft()
+        except BookError as error:
+            self.gap_count += 1
+            self.fault = str(error)
+            return False
+        self._is_synced = self._was_synced = True
+        self.fault = None
+        return True
+
+    def on_ticker(self, ticker: Ticker) -> None:
+        """Take the real-time best; drop levels of an older book that are better than it."""
+        if ticker.bid_px is None or ticker.ask_px is None:
+            self._best = None
+        else:
+            self._best = (ticker.bid_px, ticker.ask_px)
+        view = self.view()
+        if view is None or ticker.update_id <= view.sequence:
+            return
+        try:
+            self._book.trim_better_than(ticker.bid_px, ticker.ask_px)
+        except BookError as error:
+            self.on_gap(str(error))
+
+    def on_gap(self, reason: str) -> None:
+        """The book can no longer be trusted: begin again."""
+        self._is_synced = False
+        self._buffer.clear()
+        self._book.invalidate()
+        self.gap_count += 1
+        self.fault = reason
+
+    def on_lost(self) -> None:
+        """The socket is gone: nothing that is known here is known to be current."""
+        self._is_synced = False
+        self._buffer.clear()
+        self._book.invalidate()
+        self._best = None
+        self.mark_px = None
+
+    def _apply(self, update: DepthUpdate, received_ns: TimeNs) -> None:
+        self._book.apply(
+            update.b,
+            update.a,
+            first_sequence=update.U,
+            sequence=update.u,
+            previous_sequence=update.pu,
+            ts_ns=received_ns,
+            venue_ts_ms=update.T,
+        )

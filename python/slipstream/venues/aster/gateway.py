@@ -1,0 +1,250 @@
+"""One account's own way to Aster: its warm connection, signer, nonces and order bucket.
+
+``sign_job`` and ``transmit`` are on the way of a fill: no await, no task, no lookup. Everything
+else asks over a second connection, so that a slow read never stands before an order.
+"""
+
+from functools import partial
+from typing import Final
+
+from slipstream import errors
+from slipstream._core import Signer
+from slipstream.domain.fill import AccountSnapshot, Fill
+from slipstream.domain.ids import ClientOrderId
+from slipstream.domain.order import OrderReport, OrderRequest
+from slipstream.domain.outcome import (
+    Accepted,
+    Limited,
+    NotSent,
+    RequestOutcome,
+    Unknown,
+)
+from slipstream.transport import http
+from slipstream.transport.token_bucket import TokenBucket
+from slipstream.units import TimeNs
+from slipstream.venues.aster import answers, faults, limits, wire
+from slipstream.venues.aster.auth import CLIENT_ORDER_ID_OFFSET, order_parameters
+from slipstream.venues.aster.limits import Endpoint
+from slipstream.venues.aster.rest import AsterAccess, AsterRest
+from slipstream.venues.base import OutcomeSink, SignJob
+
+__all__ = ["AsterGateway"]
+
+_OK: Final = 200
+_PAGE_SIZE: Final = 1_000
+_PAGE_COUNT_MAX: Final = 50
+
+
+class AsterGateway:
+    """Implements ``OrderGateway`` for one agent key."""
+
+    __slots__ = (
+        "_access",
+        "_account",
+        "_bucket",
+        "_budget",
+        "_clock",
+        "_closing",
+        "_connection",
+        "_nonces",
+        "_rest",
+        "_signer",
+        "_template",
+    )
+
+    def __init__(
+        self, access: AsterAccess, rest: AsterRest, *, account: str, signer: Signer
+    ) -> None:
+        """Share ``rest`` with the account's feed: nonces are one sequence per key."""
+        self._access = access
+        self._rest = rest
+        self._account = account
+        self._signer = signer
+        self._nonces = rest.nonces
+        self._clock = access.clock
+        self._budget = access.budget
+        self._template = access.template(Endpoint.ORDER)
+        self._connection = access.connection(is_warm=True)
+        self._bucket = TokenBucket(burst=limits.ORDER_BURST, interval_ns=limits.ORDER_INTERVAL_NS)
+        self._closing: set[str] = set()
+
+    async def start(self) -> None:
+        """Open and warm the connection.
+
+        Raises:
+            NotSent: the venue cannot be reached.
+        """
+        await self._connection.start()
+
+    async def close(self) -> None:
+        """Close both connections; what is in flight becomes ``Unknown``."""
+        await self._connection.close()
+        await self._rest.close()
+
+    # --- the way of a fill ---
+
+    def sign_job(self, order: OrderRequest) -> SignJob:
+        """Return what ``_core.sign_many`` needs; takes the nonce."""
+        if order.is_reduction:
+            self._closing.add(order.client_order_id)
+        return self._signer, ("order", order_parameters(order, self._nonces.take()))
+
+    def transmit(self, signed: bytes, *, deadline_ns: TimeNs, on_outcome: OutcomeSink) -> TimeNs:
+        """Write a signed order at once; call ``on_outcome`` exactly once; return the instant.
+
+        Reductions draw on the reserved part of the address budget. Never raises.
+        """
+        end = signed.find(b"&", CLIENT_ORDER_ID_OFFSET)
+        client_order_id = signed[CLIENT_ORDER_ID_OFFSET:end].decode("ascii", "replace")
+        is_reduction = client_order_id in self._closing
+        if is_reduction:
+            self._closing.discard(client_order_id)
+        now_ns = self._clock.now_ns()
+        wait_ns = self._budget.take(1, is_urgent=is_reduction, now_ns=now_ns)
+        if wait_ns is None and not self._bucket.take(1, now_ns) and not is_reduction:
+            wait_ns = self._bucket.wait_ns(1, now_ns)
+        if wait_ns is not None:
+            limited = Limited("own budget is used up", wait_ns)
+            self._connection.call_soon(partial(on_outcome, limited, now_ns))
+            return now_ns
+        sent_ns = self._connection.send(
+            self._template.with_body(signed),
+            deadline_ns=deadline_ns,
+            on_result=partial(self._on_result, client_order_id, on_outcome),
+        )
+        return now_ns if sent_ns is None else sent_ns
+
+    def _on_result(
+        self,
+        client_order_id: str,
+        on_outcome: OutcomeSink,
+        result: http.HttpResult,
+        received_ns: TimeNs,
+    ) -> None:
+        on_outcome(self._outcome(client_order_id, result, received_ns), received_ns)
+
+    def _outcome(
+        self, client_order_id: str, result: http.HttpResult, received_ns: TimeNs
+    ) -> RequestOutcome:
+        if isinstance(result, http.Answered):
+            pause_ns = self._access.learn(result, received_ns)
+            if result.status != _OK:
+                return faults.refusal(result.status, result.body, pause_ns=pause_ns)
+            try:
+                return Accepted(answers.decode_order_answer(result.body, client_order_id))
+            except errors.DecodeError as error:
+                if wire.decode_error_body(result.body) is not None:
+                    return faults.refusal(result.status, result.body, pause_ns=None)
+                return Unknown(str(error))
+        if isinstance(result, http.NotSent):
+            return NotSent(result.reason)
+        return Unknown(result.reason)
+
+    # --- questions ---
+
+    async def account(self) -> AccountSnapshot:
+        """Read the whole account (weight 5).
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            DecodeError: the answer is not an account.
+        """
+        body = await self._rest.call(Endpoint.ACCOUNT)
+        return answers.decode_account(body, account=self._account, received_ns=self._clock.now_ns())
+
+    async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:
+        """Ask what became of an order; ``None`` when the venue denies knowing it (-2013).
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            DecodeError: the answer is not that order.
+        """
+        parameters = (("symbol", symbol), ("origClientOrderId", client_order_id))
+        try:
+            body = await self._rest.call(Endpoint.QUERY_ORDER, parameters, is_urgent=True)
+        except errors.Rejected as error:
+            if error.code == faults.IS_ABSENT_CODE:
+                return None
+            raise
+        report = answers.decode_order_answer(body, client_order_id)
+        if report.symbol != symbol:
+            raise errors.DecodeError(f"order $.symbol: expected {symbol}, found {report.symbol}")
+        return report
+
+    async def fills_since(self, symbol: str, cursor: str | None) -> tuple[list[Fill], str | None]:
+        """Read executions behind a cursor (the last trade id), oldest first.
+
+        A self-trade has two rows of one id: a full page is continued from its last id, and rows
+        seen twice are dropped. ``cursor=None`` begins where the venue does (seven days back).
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            DecodeError: the answer is not a list of trades, or the cursor is not ours.
+        """
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+            raise errors.DecodeError(f"cursor of {symbol}: expected a trade id, found {cursor!r}")
+        from_id = None if cursor is None else int(cursor) + 1
+        found: dict[object, Fill] = {}
+        last_id = None if cursor is None else int(cursor)
+        for _ in range(_PAGE_COUNT_MAX):
+            parameters = [("symbol", symbol), ("limit", str(_PAGE_SIZE))]
+            if from_id is not None:
+                parameters.append(("fromId", str(from_id)))
+            body = await self._rest.call(Endpoint.TRADES, tuple(parameters))
+            page = answers.decode_trades(
+                body, account=self._account, symbol=symbol, received_ns=self._clock.now_ns()
+            )
+            for trade_id, fill in page:
+                if from_id is not None and trade_id < from_id:
+                    raise errors.DecodeError(f"userTrades: expected ids from {from_id}")
+                found[fill.id, fill.side] = fill
+            if page:
+                is_stuck = page[-1][0] == from_id
+                last_id = from_id = page[-1][0]
+                if is_stuck and len(page) == _PAGE_SIZE:
+                    raise errors.DecodeError(f"userTrades: one id fills a page: {last_id}")
+            if len(page) < _PAGE_SIZE:
+                return list(found.values()), None if last_id is None else str(last_id)
+        raise errors.UnknownOutcome(f"userTrades: more than {_PAGE_COUNT_MAX} pages of {symbol}")
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Set the leverage of a symbol; setting what is set is success.
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            UnknownOutcome: the venue answered with another leverage.
+        """
+        parameters = (("symbol", symbol), ("leverage", str(leverage)))
+        try:
+            body = await self._rest.call(Endpoint.LEVERAGE, parameters)
+        except errors.Rejected as error:
+            if error.code in faults.IS_SETTLED_CODES:
+                return
+            raise
+        found = answers.decode_leverage(body)
+        if found != (symbol, leverage):
+            raise errors.UnknownOutcome(
+                f"leverage: expected {symbol} at {leverage}, found {found[0]} at {found[1]}"
+            )
+
+    async def agents(self) -> list[answers.Agent]:
+        """Read the account's agent keys, their expiry and permissions.
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            DecodeError: the answer is not a list of agents.
+        """
+        return answers.decode_agents(await self._rest.call(Endpoint.AGENT))
+
+    async def agent(self) -> answers.Agent | None:
+        """Return what the venue says of the key we sign with; ``None`` when it is not listed.
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            DecodeError: as ``agents``.
+        """
+        own = self._signer.address.lower()
+        for each in await self.agents():
+            if each.agentAddress.lower() == own:
+                return each
+        return None

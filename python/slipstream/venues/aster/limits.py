@@ -1,0 +1,102 @@
+"""Aster's endpoints, what each weighs, and the venue's published limits.
+
+Weights: aster.md, sections 6, 7 and 9 (the venue's futures V3 document, August 2026).
+"""
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from slipstream.units import NS_PER_MS, NS_PER_S
+
+__all__ = [
+    "ABSENT_AFTER_NS",
+    "LOOKUP_LAG_NS",
+    "ORDER_BURST",
+    "ORDER_INTERVAL_NS",
+    "STREAMS_PER_SOCKET",
+    "WEIGHT_PER_MINUTE",
+    "WEIGHT_RESERVE",
+    "Endpoint",
+    "depth_weight",
+]
+
+WEIGHT_PER_MINUTE: Final = 2_400
+"""Request weight an address may use a minute; exchangeInfo states the current value."""
+
+WEIGHT_RESERVE: Final = 480
+"""Part of it that only reductions and the questions about unknown orders may use."""
+
+ORDER_BURST: Final = 300
+ORDER_INTERVAL_NS: Final = NS_PER_S * 60 // 900
+"""1,200 orders a minute and account: a burst of 300 and 900 a minute stay inside any window."""
+
+STREAMS_PER_SOCKET: Final = 200
+MESSAGE_INTERVAL_NS: Final = 150 * NS_PER_MS
+"""Ten control messages a second are allowed; more end the connection."""
+
+ABSENT_AFTER_NS: Final = 62 * NS_PER_S
+"""The widest nonce window any text states (60 s) and two seconds of clock skew."""
+
+LOOKUP_LAG_NS: Final = 2 * NS_PER_S
+"""Reads may lag the matching engine by seconds (aster.md, section 13)."""
+
+
+class _Call(NamedTuple):
+    method: str
+    path: str
+    weight: int
+    operation: str | None
+    """The signer's name for it; ``None`` = public."""
+
+
+class Endpoint(Enum):
+    """Every call we make."""
+
+    ORDER = _Call("POST", "/fapi/v3/order", 1, "order")
+    QUERY_ORDER = _Call("GET", "/fapi/v3/order", 1, "query_order")
+    NOOP = _Call("POST", "/fapi/v3/noop", 1, "noop")
+    LEVERAGE = _Call("POST", "/fapi/v3/leverage", 1, "leverage")
+    ACCOUNT = _Call("GET", "/fapi/v3/accountWithJoinMargin", 5, "account")
+    TRADES = _Call("GET", "/fapi/v3/userTrades", 5, "user_trades")
+    AGENT = _Call("GET", "/fapi/v3/agent", 1, "agents")
+    LISTEN_KEY_OPEN = _Call("POST", "/fapi/v3/listenKey", 1, "listen_key")
+    LISTEN_KEY_KEEP = _Call("PUT", "/fapi/v3/listenKey", 1, "listen_key")
+    EXCHANGE = _Call("GET", "/fapi/v3/exchangeInfo", 1, None)
+    DEPTH = _Call("GET", "/fapi/v3/depth", 20, None)
+    TIME = _Call("GET", "/fapi/v3/time", 1, None)
+    PING = _Call("GET", "/fapi/v3/ping", 1, None)
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return self.value.method
+
+    @property
+    def path(self) -> str:
+        """The path below the base URL."""
+        return self.value.path
+
+    @property
+    def weight(self) -> int:
+        """The request weight."""
+        return self.value.weight
+
+    @property
+    def operation(self) -> str | None:
+        """What the signer calls it; ``None`` for public calls."""
+        return self.value.operation
+
+
+_DEPTH_WEIGHTS: Final = ((50, 2), (100, 5), (500, 10), (1000, 20))
+
+
+def depth_weight(limit: int) -> int:
+    """Return the weight of a depth snapshot of ``limit`` levels.
+
+    Raises:
+        ValueError: more levels than the venue gives.
+    """
+    for levels, weight in _DEPTH_WEIGHTS:
+        if limit <= levels:
+            return weight
+    raise ValueError(f"expected at most 1000 levels, found {limit}")

@@ -1,0 +1,57 @@
+"""Public reads of Aster: instruments, limits and the venue's clock."""
+
+from collections.abc import Mapping
+
+from slipstream.domain.instrument import Instrument
+from slipstream.units import VenueMs
+from slipstream.venues.aster import answers
+from slipstream.venues.aster.limits import Endpoint
+from slipstream.venues.aster.rest import AsterAccess, AsterRest
+from slipstream.venues.aster.rules import decode_exchange
+
+__all__ = ["AsterReader"]
+
+
+class AsterReader:
+    """Implements ``MarketReader``. Reading the clock also steps nonces and budget windows."""
+
+    __slots__ = ("_access", "_rest", "unfit")
+
+    def __init__(self, access: AsterAccess, rest: AsterRest) -> None:
+        """``unfit``: symbols left out by the last ``instruments``, and why."""
+        self._access = access
+        self._rest = rest
+        self.unfit: Mapping[str, str] = {}
+
+    async def instruments(self) -> Mapping[str, Instrument]:
+        """Return every instrument that fits; take the venue's published weight limit.
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            DecodeError: not an exchangeInfo, or nothing in it fits.
+        """
+        rules = decode_exchange(await self._rest.call(Endpoint.EXCHANGE))
+        self.unfit = rules.unfit
+        if rules.weight_max is not None:
+            self._access.budget.set_window_max(rules.weight_max)
+        return rules.instruments
+
+    async def venue_time_ms(self) -> VenueMs:
+        """Return the venue's clock, and follow it from here on.
+
+        Raises:
+            VenueError: as ``AsterRest.call``.
+            DecodeError: not a time.
+        """
+        clock = self._access.clock
+        sent_us = clock.wall_us()
+        venue_ms = answers.decode_time(await self._rest.call(Endpoint.TIME))
+        self._access.venue_clock.set_from(
+            venue_ms, sent_wall_us=sent_us, received_wall_us=clock.wall_us()
+        )
+        self._access.budget.align(clock.now_ns(), venue_ms)
+        return venue_ms
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._rest.close()
