@@ -32,7 +32,7 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
     """One leader, two symbols, one-way mode."""
 
     @initialize(needs_margin=st.booleans(), needs_initial_margin=st.booleans())
-    def start(self, needs_margin: bool, needs_initial_margin: bool) -> None:
+    def start(self, *, needs_margin: bool, needs_initial_margin: bool) -> None:
         self.now = 0
         self.ts_ms = 1_000
         self.truth = dict.fromkeys(SYMBOLS, 0)
@@ -59,7 +59,15 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
             for symbol, qty in self.truth.items()
         )
         return AccountSnapshot(
-            ACCOUNT, WALLET, WALLET, WALLET, 0, states, False, self.ts_ms, self.now
+            account=ACCOUNT,
+            wallet=WALLET,
+            equity=WALLET,
+            available=WALLET,
+            initial_margin=0,
+            positions=states,
+            is_hedge=False,
+            venue_ts_ms=self.ts_ms,
+            received_ns=self.now,
         )
 
     def take(self, effects: list[object]) -> None:
@@ -89,7 +97,7 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
         qtys=st.lists(st.integers(-30, 30).filter(bool), min_size=1, max_size=4),
         is_flat=st.booleans(),
     )
-    def trade(self, symbol: str, qtys: list[int], is_flat: bool) -> None:
+    def trade(self, symbol: str, qtys: list[int], *, is_flat: bool) -> None:
         """The venue matches fills in one millisecond; one account update covers them."""
         self.ts_ms += 1
         if is_flat and self.truth[symbol]:
@@ -102,10 +110,10 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
                 Side.BUY if qty > 0 else Side.SELL,
                 abs(qty) * SCALE,
                 PX,
-                True,
-                False,
-                self.now,
-                self.now,
+                is_taker=True,
+                is_liquidation=False,
+                received_ns=self.now,
+                decoded_ns=self.now,
             )
             self.fills.append(fill)
             self.wire.append(fill)
@@ -114,12 +122,9 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
 
     @precondition(lambda self: self.wire)
     @rule(picks=st.lists(st.integers(0, 7), min_size=1, max_size=6), is_doubled=st.booleans())
-    def deliver(self, picks: list[int], is_doubled: bool) -> None:
+    def deliver(self, picks: list[int], *, is_doubled: bool) -> None:
         """One socket read brings some of what is on the wire, in any order."""
-        batch = []
-        for pick in picks:
-            if self.wire:
-                batch.append(self.wire.pop(pick % len(self.wire)))
+        batch = [self.wire.pop(pick % len(self.wire)) for pick in picks if self.wire]
         if is_doubled:
             self.wire += batch
         self.take(
@@ -143,7 +148,7 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
 
     @precondition(lambda self: self.asked)
     @rule(pick=st.integers(0, 3), is_lost=st.booleans())
-    def answer(self, pick: int, is_lost: bool) -> None:
+    def answer(self, pick: int, *, is_lost: bool) -> None:
         request = self.asked.pop(pick % len(self.asked))
         if not is_lost:
             self.reply(request)

@@ -16,7 +16,7 @@ from slipstream import errors
 from slipstream.transport.reconnect import Backoff
 from slipstream.transport.websocket import WebSocket, open_websocket
 from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
-from slipstream.venues.aster import faults, wire
+from slipstream.venues.aster import answers, faults
 from slipstream.venues.aster.events import (
     HeartbeatReply,
     ListenKeyExpired,
@@ -107,7 +107,9 @@ class AsterAccountFeed:
 
     async def _open(self) -> _Session:
         """Take a listen key and connect with it."""
-        session = _Session(wire.decode_listen_key(await self._rest.call(Endpoint.LISTEN_KEY_OPEN)))
+        session = _Session(
+            answers.decode_listen_key(await self._rest.call(Endpoint.LISTEN_KEY_OPEN))
+        )
 
         def on_messages(messages: Sequence[bytes], received_ns: TimeNs) -> None:
             self._on_messages(session, messages, received_ns)

@@ -22,7 +22,7 @@ from slipstream.domain.outcome import (
 from slipstream.transport import http
 from slipstream.transport.token_bucket import TokenBucket
 from slipstream.units import TimeNs
-from slipstream.venues.aster import faults, limits, wire
+from slipstream.venues.aster import answers, faults, limits, wire
 from slipstream.venues.aster.auth import CLIENT_ORDER_ID_OFFSET, order_parameters
 from slipstream.venues.aster.limits import Endpoint
 from slipstream.venues.aster.rest import AsterAccess, AsterRest
@@ -131,7 +131,7 @@ class AsterGateway:
             if result.status != _OK:
                 return faults.refusal(result.status, result.body, pause_ns=pause_ns)
             try:
-                return Accepted(wire.decode_order_answer(result.body, client_order_id))
+                return Accepted(answers.decode_order_answer(result.body, client_order_id))
             except errors.DecodeError as error:
                 if wire.decode_error_body(result.body) is not None:
                     return faults.refusal(result.status, result.body, pause_ns=None)
@@ -150,7 +150,7 @@ class AsterGateway:
             DecodeError: the answer is not an account.
         """
         body = await self._rest.call(Endpoint.ACCOUNT)
-        return wire.decode_account(body, account=self._account, received_ns=self._clock.now_ns())
+        return answers.decode_account(body, account=self._account, received_ns=self._clock.now_ns())
 
     async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:
         """Ask what became of an order; ``None`` when the venue denies knowing it (-2013).
@@ -166,7 +166,7 @@ class AsterGateway:
             if error.code == faults.IS_ABSENT_CODE:
                 return None
             raise
-        report = wire.decode_order_answer(body, client_order_id)
+        report = answers.decode_order_answer(body, client_order_id)
         if report.symbol != symbol:
             raise errors.DecodeError(f"order $.symbol: expected {symbol}, found {report.symbol}")
         return report
@@ -191,7 +191,7 @@ class AsterGateway:
             if from_id is not None:
                 parameters.append(("fromId", str(from_id)))
             body = await self._rest.call(Endpoint.TRADES, tuple(parameters))
-            page = wire.decode_trades(
+            page = answers.decode_trades(
                 body, account=self._account, symbol=symbol, received_ns=self._clock.now_ns()
             )
             for trade_id, fill in page:
@@ -221,22 +221,22 @@ class AsterGateway:
             if error.code in faults.IS_SETTLED_CODES:
                 return
             raise
-        found = wire.decode_leverage(body)
+        found = answers.decode_leverage(body)
         if found != (symbol, leverage):
             raise errors.UnknownOutcome(
                 f"leverage: expected {symbol} at {leverage}, found {found[0]} at {found[1]}"
             )
 
-    async def agents(self) -> list[wire.Agent]:
+    async def agents(self) -> list[answers.Agent]:
         """Read the account's agent keys, their expiry and permissions.
 
         Raises:
             VenueError: as ``AsterRest.call``.
             DecodeError: the answer is not a list of agents.
         """
-        return wire.decode_agents(await self._rest.call(Endpoint.AGENT))
+        return answers.decode_agents(await self._rest.call(Endpoint.AGENT))
 
-    async def agent(self) -> wire.Agent | None:
+    async def agent(self) -> answers.Agent | None:
         """Return what the venue says of the key we sign with; ``None`` when it is not listed.
 
         Raises:

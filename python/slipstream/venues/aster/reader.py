@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from slipstream.domain.instrument import Instrument
 from slipstream.units import VenueMs
-from slipstream.venues.aster import wire
+from slipstream.venues.aster import answers
 from slipstream.venues.aster.limits import Endpoint
 from slipstream.venues.aster.rest import AsterAccess, AsterRest
 from slipstream.venues.aster.rules import decode_exchange
@@ -45,7 +45,7 @@ class AsterReader:
         """
         clock = self._access.clock
         sent_us = clock.wall_us()
-        venue_ms = wire.decode_time(await self._rest.call(Endpoint.TIME))
+        venue_ms = answers.decode_time(await self._rest.call(Endpoint.TIME))
         self._access.venue_clock.set_from(
             venue_ms, sent_wall_us=sent_us, received_wall_us=clock.wall_us()
         )

@@ -1,0 +1,1 @@
+"""Hyperliquid: recorded fills and instrument tables."""

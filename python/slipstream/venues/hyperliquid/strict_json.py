@@ -1,0 +1,125 @@
+"""Reads JSON objects of unknown origin field by field, and says where what was wrong.
+
+Every refusal is a ``ConfigError`` of one form: place, field, found, expected. Nothing is
+converted: a number is not text, a truth value is not a number, a key may not come twice.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NoReturn, TypeVar
+
+from slipstream._core import FixedError, parse_fixed
+from slipstream.errors import ConfigError
+
+FOUND_LENGTH_MAX: Final = 60
+INT_MAX: Final = 2**63 - 1
+
+Wanted = TypeVar("Wanted")
+
+
+def _shown(found: object) -> str:
+    text = repr(found)
+    return text if len(text) <= FOUND_LENGTH_MAX else text[:FOUND_LENGTH_MAX] + "..."
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {_shown(twice)} comes twice")
+    return fields
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def parse_json(text: bytes, place: str) -> object:
+    """Parse one JSON value.
+
+    Raises:
+        ConfigError: not UTF-8, not JSON, a key twice, NaN or infinity, nested or long past reason.
+    """
+    try:
+        return json.loads(
+            text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError(
+            f"{place}: found {_shown(text.decode('utf-8', 'replace'))}, expected JSON ({reason})"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class StrictObject:
+    """The fields of one JSON object and where it stands."""
+
+    fields: dict[str, object]
+    place: str
+
+    @classmethod
+    def of(cls, found: object, place: str) -> "StrictObject":
+        """Take a parsed value that must be an object.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        if not isinstance(found, dict):
+            raise ConfigError(f"{place}: found {_shown(found)}, expected a JSON object")
+        return cls(found, place)
+
+    def refuse(self, name: str, expected: str) -> NoReturn:
+        """Say what is wrong with a field.
+
+        Raises:
+            ConfigError: always.
+        """
+        found = _shown(self.fields[name]) if name in self.fields else "nothing"
+        raise ConfigError(f"{self.place}: field {name}: found {found}, expected {expected}")
+
+    def text(self, name: str, *, length_max: int = 64) -> str:
+        """Return a text of 1 to ``length_max`` printable characters."""
+        found = self.fields.get(name)
+        if (
+            not isinstance(found, str)
+            or not 0 < len(found) <= length_max
+            or not found.isprintable()
+        ):
+            self.refuse(name, f"text of 1 to {length_max} printable characters")
+        return found
+
+    def integer(self, name: str, *, least: int, most: int = INT_MAX) -> int:
+        """Return a whole number inside bounds."""
+        found = self.fields.get(name)
+        if type(found) is not int or not least <= found <= most:
+            self.refuse(name, f"a whole number from {least} to {most}")
+        return found
+
+    def truth(self, name: str, *, default: bool) -> bool:
+        """Return a truth value, ``default`` where the field is missing."""
+        found = self.fields.get(name, default)
+        if not isinstance(found, bool):
+            self.refuse(name, "true or false")
+        return found
+
+    def decimal(self, name: str, *, is_positive: bool) -> int:
+        """Return decimal text as an integer at 10**-8."""
+        expected = f"{'positive ' if is_positive else ''}decimal text, at most 8 decimals"
+        found = self.fields.get(name)
+        if not isinstance(found, str):
+            self.refuse(name, expected)
+        try:
+            value = parse_fixed(found)
+        except FixedError:
+            self.refuse(name, expected)
+        if is_positive and value <= 0:
+            self.refuse(name, expected)
+        return value
+
+    def checked(self, name: str, expected: str, accept: Callable[[object], bool]) -> None:
+        """Refuse a field unless ``accept`` takes it."""
+        if not accept(self.fields.get(name)):
+            self.refuse(name, expected)
