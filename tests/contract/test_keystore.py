@@ -10,6 +10,7 @@ from slipstream._core import (
     KeyEncryptionKey,
     KeystoreError,
     SealedKey,
+    SealedKeyRecord,
     Signer,
     SignerError,
 )
@@ -62,6 +63,7 @@ def test_a_key_sealed_once_opens_after_the_passphrase_is_given_again(
 def test_fresh_keys_differ_and_open(created: Created) -> None:
     records = [created[0].new_key(**LABEL) for _ in range(20)]
 
+    assert all(isinstance(record, SealedKeyRecord) for record in records)
     assert len({record.address for record in records}) == len(records)
     assert len({record.nonce for record in records}) == len(records)
     for record in records:
@@ -147,7 +149,7 @@ def test_each_flipped_bit_of_an_entry_is_noticed(created: Created, fields: dict[
         value = fields[name]
         for bit in range(8 * len(value)):
             sealed = SealedKey(**fields | {name: flip(value, bit)})
-            with pytest.raises(KeystoreError, match='entry "alice".*changed'):
+            with pytest.raises(KeystoreError, match=r'entry "alice".*changed'):
                 Signer.open(sealed, created[0], PURPOSE)
 
 
