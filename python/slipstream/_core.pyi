@@ -10,7 +10,7 @@ number. No float crosses this boundary and no call keeps a Python callback.
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, final
+from typing import Final, Self, final
 
 __version__: Final[str]
 
@@ -34,10 +34,12 @@ class KeystoreError(CoreError): ...
 
 # --- money ------------------------------------------------------------------------------
 
+@final
 class Side(Enum):
     BUY = 1
     SELL = -1
 
+@final
 class PositionSide(Enum):
     """The lane of a position: one signed net position, or one of two sides (hedge mode)."""
 
@@ -45,6 +47,7 @@ class PositionSide(Enum):
     LONG = 1
     SHORT = 2
 
+@final
 class Rounding(Enum):
     """FLOOR: to minus infinity; CEIL: to plus infinity; DOWN: toward zero; UP: away from zero;
     HALF_EVEN: to nearest, ties to even."""
@@ -81,8 +84,8 @@ class InstrumentRules:
     """What a venue accepts for one instrument. Raises ``CoreError`` naming a step or limit that
     does not fit. ``px_digits_max``: significant digits of a price (Hyperliquid: 5), or ``None``."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         px_step: int,
         qty_step: int,
@@ -91,7 +94,7 @@ class InstrumentRules:
         notional_min: int = 0,
         px_digits_max: int | None = None,
         is_reduction_exempt: bool = True,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def px_step(self) -> int: ...
     @property
@@ -164,7 +167,7 @@ class Book:
     """A price-level book: absolute quantities, zero deletes. Crossed, negative or unsorted input
     raises ``BookError`` and leaves the book without a view until the next ``load``."""
 
-    def __init__(self, *, depth_max: int = 1000) -> None: ...
+    def __new__(cls, *, depth_max: int = 1000) -> Self: ...
     def load(
         self,
         bids: Sequence[tuple[str, str]],
@@ -209,7 +212,7 @@ class DepthReservation:
     its limit, until their outcome is known *and* a view of later venue time has come.
     """
 
-    def __init__(self, view: BookView) -> None: ...
+    def __new__(cls, view: BookView) -> Self: ...
     def refresh(self, view: BookView) -> None: ...
     def walk(self, side: Side, qty: int, limit_px: int | None = None) -> FillEstimate: ...
     def take(self, side: Side, qty: int, limit_px: int) -> int:
@@ -285,27 +288,32 @@ class SkipReason(Enum):
     def delays_reduction(self) -> bool:
         """The reduction stays wanted and is planned again."""
 
+@final
 class SizingMode(Enum):
     MARGIN = 0
     POSITION = 1
     RATIO = 2
     NOTIONAL = 3
 
+@final
 class Missed(Enum):
     GIVE_UP = 0
     CATCH_UP = 1
 
+@final
 class BelowMinimum(Enum):
     CARRY = 0
     SKIP = 1
     BUMP = 2
 
+@final
 class OnLimit(Enum):
     """What a cap or a thin book does to an order that is too large."""
 
     CLIP = 0
     SKIP = 1
 
+@final
 class ReferenceKind(Enum):
     ARRIVAL_MID = 0
     LEADER_PX = 1
@@ -322,8 +330,8 @@ class SizingRule:
     leader's own share. Raises ``CoreError`` when a mode lacks what it needs.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         mode: SizingMode,
         ratio: int | None = None,
@@ -338,7 +346,7 @@ class SizingRule:
         on_cap: OnLimit = OnLimit.SKIP,
         on_thin_book: OnLimit = OnLimit.SKIP,
         leader_notional_min: int = 0,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def mode(self) -> SizingMode: ...
     @property
@@ -349,8 +357,8 @@ class SizingRule:
 class FollowerLimits:
     """A follower's own bounds. ``None`` = no such cap."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         entry_ppm: int,
         exit_ppm: int,
@@ -367,7 +375,7 @@ class FollowerLimits:
         state_age_ns_max: int = 300_000_000_000,
         intent_age_ns_max: int = 5_000_000_000,
         exit_emergency_after_ns: int = 10_000_000_000,
-    ) -> None: ...
+    ) -> Self: ...
 
 @final
 class LaneState:
@@ -377,12 +385,13 @@ class LaneState:
     (index 0: net or long, 1: short). ``*_target`` are at 10**-18, signed, long positive.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         mirrored_target: tuple[int, int] = (0, 0),
         exact_target: tuple[int, int] = (0, 0),
         wanted_target: tuple[int, int] = (0, 0),
+        peak_target: tuple[int, int] = (0, 0),
         frozen_leader_margin: tuple[int, int] = (0, 0),
         position_qty: tuple[int, int] = (0, 0),
         in_flight_qty: tuple[int, int] = (0, 0),
@@ -390,7 +399,7 @@ class LaneState:
         foreign_qty: tuple[int, int] = (0, 0),
         leverage: int | None = None,
         gates: int = 0,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def mirrored_target(self) -> tuple[int, int]:
         """P: the leader's position as this follower mirrors it."""
@@ -401,7 +410,11 @@ class LaneState:
     def wanted_target(self) -> tuple[int, int]:
         """What is still wanted: orders go to it."""
     @property
-    def frozen_leader_margin(self) -> tuple[int, int]: ...
+    def peak_target(self) -> tuple[int, int]:
+        """The largest P since the leader was flat, where a fixed margin share needs it."""
+    @property
+    def frozen_leader_margin(self) -> tuple[int, int]:
+        """The leader's initial margin at that peak (quote); 0 before there was one."""
     @property
     def position_qty(self) -> tuple[int, int]:
         """What our own orders built (signed, 10**-8)."""
@@ -436,7 +449,7 @@ class FollowerTable:
     unknown row, and nothing else.
     """
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def __len__(self) -> int: ...
     def add(
         self,
@@ -464,7 +477,9 @@ class FollowerTable:
         """Replace the row's gates: a mask of ``SkipReason.mask`` values."""
     def set_lane_gates(self, row: int, symbol_index: int, mask: int) -> None: ...
     def set_leverage(self, row: int, symbol_index: int, leverage: int | None) -> None: ...
-    def set_foreign(self, row: int, symbol_index: int, position_side: PositionSide, qty: int) -> None: ...
+    def set_foreign(
+        self, row: int, symbol_index: int, position_side: PositionSide, qty: int
+    ) -> None: ...
     def set_mark(self, symbol_index: int, px: int) -> None:
         """Price used to value positions of that symbol against the caps."""
     def lane(self, row: int, symbol_index: int) -> LaneState: ...
@@ -482,13 +497,25 @@ class FollowerTable:
         """The order in flight (or unknown) ended: position += filled_qty (signed), lane free.
 
         An opening order's unfilled rest is dropped from the wanted target under GIVE_UP (the part
-        below one lot stays). A reduction's rest stays wanted.
+        below one lot stays, and so does what the leader added since); it stays wanted with
+        ``is_new_missed_kept``. A reduction's rest stays wanted. Beside an order of unknown fate,
+        ``is_opening`` tells which of the two ended.
+
+        Raises:
+            CoreError: also when the lane's quantities would not fit; the lane is unchanged then.
         """
     def mark_unknown(self, row: int, symbol_index: int, position_side: PositionSide) -> None:
-        """The order in flight has an unknown fate: it blocks increases until settled."""
-    def shrink(self, row: int, symbol_index: int, position_side: PositionSide, qty: int) -> LaneState:
+        """The order in flight has an unknown fate: it blocks increases until settled.
+
+        While another order of the lane is unknown already, this one stays in flight: the lane is
+        busy until one of the two is settled.
+        """
+    def shrink(
+        self, row: int, symbol_index: int, position_side: PositionSide, qty: int
+    ) -> LaneState:
         """The venue holds only ``qty`` (signed) without an order of ours: position and targets
-        shrink to it and are not rebuilt until the leader has been flat."""
+        shrink to it and are not rebuilt until the leader has been flat. A ``qty`` of the other
+        sign counts as 0; one larger than the position changes nothing."""
 
 @final
 class CohortIntent:
@@ -501,8 +528,8 @@ class CohortIntent:
     order's first row.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         symbol_index: int,
         rules: InstrumentRules,
@@ -520,7 +547,7 @@ class CohortIntent:
         gates: int = 0,
         rotation: int = 0,
         exit_since_ns: int | None = None,
-    ) -> None: ...
+    ) -> Self: ...
 
 @final
 class OrderPlan:
@@ -635,12 +662,19 @@ def plan_cohort(
     now_ns: int,
     rows: Sequence[int] | None = None,
     leg: int | None = None,
+    reductions_only: bool = False,
 ) -> CohortPlan:
     """Plan one leader event for a whole cohort, or plan lanes again.
 
     With ``rows=None`` the event is applied to every row's targets first, then each row is planned.
     With ``rows`` the targets stand and only those rows are planned (a lane that became free, the
-    opening leg of a flip with ``leg=1``, a delayed reduction).
+    opening leg of a flip with ``leg=1``, a delayed reduction); an opening among them is planned
+    unless ``reductions_only`` (its skip is NO_CHANGE and gives nothing up). ``leg=1`` while the
+    close is not done gives the row back in ``pending_open_rows``, or a skip once a gate stops it.
+
+    Per leg a row ends in one order, one skip or ``waiting_rows``. Of a hedge follower's two sides
+    one is ordered per call, reductions first. What is refused, clipped or too large on an opening
+    leg leaves the wanted target under GIVE_UP, in whole lots: the part below one lot stays.
 
     The table is updated at once (targets, quantities in flight) and depth is reserved; the caller
     withdraws an order that could not be claimed or sent with ``FollowerTable.settle(filled_qty=0)``
@@ -660,12 +694,12 @@ class TypedSchema:
     EIP712Domain fields to values. Supports address, bool, bytes, bytes1-32, string, uint8-256,
     int8-256, nested structs and arrays."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         primary_type: str,
         types: dict[str, Sequence[tuple[str, str]]],
         domain: dict[str, object],
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def type_hash(self) -> bytes: ...
     @property
@@ -678,9 +712,9 @@ class TypedSchema:
 class SealedKey:
     """A keystore entry as stored (ciphertext and its associated data). Safe to hold and to log."""
 
-    def __init__(
-        self, *, entry_id: str, venue: str, kind: str, address: str, nonce: bytes, ciphertext: bytes
-    ) -> None: ...
+    def __new__(
+        cls, *, entry_id: str, venue: str, kind: str, address: str, nonce: bytes, ciphertext: bytes
+    ) -> Self: ...
 
 @final
 class KeyEncryptionKey:
@@ -688,7 +722,14 @@ class KeyEncryptionKey:
 
     @staticmethod
     def from_passphrase(
-        passphrase: bytearray, *, salt: bytes, memory_kib: int, passes: int, lanes: int, wrapped: bytes, wrap_nonce: bytes
+        passphrase: bytearray,
+        *,
+        salt: bytes,
+        memory_kib: int,
+        passes: int,
+        lanes: int,
+        wrapped: bytes,
+        wrap_nonce: bytes,
     ) -> KeyEncryptionKey:
         """Unwrap with Argon2id; zero ``passphrase`` in place. Releases the GIL (about 0.2 s)."""
     @staticmethod
@@ -698,7 +739,9 @@ class KeyEncryptionKey:
         """Make a new random master key; return it with (wrapped, wrap_nonce)."""
     def new_key(self, *, entry_id: str, venue: str, kind: str) -> SealedKeyRecord:
         """Make a fresh secp256k1 key inside Rust and seal it."""
-    def seal_key(self, secret: bytearray, *, entry_id: str, venue: str, kind: str) -> SealedKeyRecord:
+    def seal_key(
+        self, secret: bytearray, *, entry_id: str, venue: str, kind: str
+    ) -> SealedKeyRecord:
         """Seal an imported 32-byte secret; zero ``secret`` in place."""
 
 @final
@@ -749,7 +792,7 @@ def sign_many(jobs: Sequence[tuple[Signer, Sequence[object]]]) -> list[bytes | S
 class LatencyHistogram:
     """HDR histogram of nanoseconds (1 us to 1 h, 3 significant digits)."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def record(self, value_ns: int) -> None: ...
     def percentile(self, percent: str) -> int | None:
         """Return the value in ns at a percentile given as text ("50", "99.9"); ``None`` when empty."""

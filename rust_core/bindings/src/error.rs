@@ -7,6 +7,10 @@ use slipstream_kernel::book::BookError as KernelBookError;
 use slipstream_kernel::fixed::FixedError as KernelFixedError;
 use slipstream_kernel::histogram::HistogramError;
 use slipstream_kernel::rules::RulesError;
+use slipstream_kernel::sizing::lane_text::LaneTextError;
+use slipstream_kernel::sizing::limits::LimitError;
+use slipstream_kernel::sizing::rule::RuleError;
+use slipstream_kernel::sizing::table::TableError;
 
 create_exception!(
     slipstream._core,
@@ -93,6 +97,19 @@ impl<T> OrRaise<T> for Result<T, HistogramError> {
         self.map_err(|error| CoreError::new_err(error.to_string()))
     }
 }
+
+/// Maps kernel errors whose message is all there is to say to `CoreError`.
+macro_rules! plain_refusals {
+    ($($error:ty),*) => {
+        $(impl<T> OrRaise<T> for Result<T, $error> {
+            fn or_raise(self) -> PyResult<T> {
+                self.map_err(|error| CoreError::new_err(error.to_string()))
+            }
+        })*
+    };
+}
+
+plain_refusals!(RuleError, LimitError, TableError, LaneTextError);
 
 /// Adds the exceptions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -6,7 +6,10 @@ mod enumeration;
 mod error;
 mod histogram;
 mod keystore;
+mod plan;
 mod signer;
+mod sizing;
+mod table;
 mod typed_data;
 mod values;
 
@@ -32,6 +35,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     values::register(module)?;
     book::register(module)?;
+    sizing::register(module)?;
+    table::register(module)?;
+    plan::register(module)?;
     histogram::register(module)?;
     typed_data::register(module)?;
     keystore::register(module)?;

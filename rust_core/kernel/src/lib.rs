@@ -15,3 +15,4 @@ pub mod reason;
 pub mod rounding;
 pub mod rules;
 pub mod side;
+pub mod sizing;

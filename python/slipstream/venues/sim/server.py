@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
@@ -72,6 +73,7 @@ class SimulatedVenue:
     """One venue with its books, accounts, face and admin side."""
 
     def __init__(self, settings: SimSettings) -> None:
+        """Build a venue; must run inside the event loop."""
         self.settings = settings
         self.clock = VenueClock()
         self.log = EventLog(self.clock)
@@ -169,9 +171,7 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _listen(
-    application: Application, venue: SimulatedVenue
-) -> tuple[asyncio.Server, int]:
+async def _listen(application: Application, venue: SimulatedVenue) -> tuple[asyncio.Server, int]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: Connection(application, venue.clock.now_ns),
@@ -188,19 +188,21 @@ async def _until_told(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
+    descriptor = sys.stdin.fileno()
+
     def on_input() -> None:
-        if not sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]
-            loop.remove_reader(sys.stdin.fileno())
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
             stop.set()
 
     try:
-        loop.add_reader(sys.stdin.fileno(), on_input)
+        loop.add_reader(descriptor, on_input)
     except (OSError, ValueError):
         # Standard input is closed or a plain file: then only a signal ends the run.
         await stop.wait()
         return
     await stop.wait()
-    loop.remove_reader(sys.stdin.fileno())
+    loop.remove_reader(descriptor)
 
 
 async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None]) -> None:
@@ -219,9 +221,7 @@ async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None
     host = settings.host
     on_ready(
         {
-            "venues": {
-                "aster": {"rest": f"http://{host}:{port}", "ws": f"ws://{host}:{port}"}
-            },
+            "venues": {"aster": {"rest": f"http://{host}:{port}", "ws": f"ws://{host}:{port}"}},
             "admin": f"http://{host}:{admin_port}",
             "weight_factor": settings.weight_factor,
         }

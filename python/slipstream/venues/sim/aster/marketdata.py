@@ -46,6 +46,7 @@ class MarketStreams:
         faults: FaultBox,
         send: Callable[[Connection, bytes], None],
     ) -> None:
+        """Start without channels; ``send`` writes frames to a connection."""
         self._exchange = exchange
         self._faults = faults
         self._send = send
