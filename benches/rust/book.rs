@@ -1,5 +1,12 @@
 //! Costs of the book: parsing, applying a delta, walking, and a cohort's takes.
 
+#![allow(
+    clippy::expect_used,
+    clippy::ignored_unit_patterns,
+    missing_docs,
+    reason = "a broken expectation ends the run; operands are small"
+)]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
