@@ -64,8 +64,8 @@ def oracle(
 
 
 @given(st.binary(max_size=600))
-def test_keccak_equals_that_of_eth_utils(data: bytes) -> None:
-    assert keccak256(data) == keccak(data)
+def test_keccak_equals_that_of_eth_utils(message: bytes) -> None:
+    assert keccak256(message) == keccak(message)
 
 
 def test_keccak_of_nothing_is_the_published_one() -> None:
