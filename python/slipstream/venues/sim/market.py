@@ -155,6 +155,11 @@ class Maker:
         """Note that orders took from a level; it is restored after the delay."""
         self._refill_at_ns[side, px] = now_ns + self.settings.replenish_ns
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether a taken level still waits to be restored."""
+        return bool(self._refill_at_ns)
+
     def pin_mark(self, px: int | None) -> None:
         """Hold the mark price, or let it follow the mid again (None)."""
         self._is_mark_pinned = px is not None

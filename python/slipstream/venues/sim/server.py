@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import os
 import resource
 import signal
@@ -35,6 +36,7 @@ from slipstream.venues.sim.verify import DeferredVerifier
 VENUES: Final = ("aster",)
 STEP_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 1.0
+QUIET_TURNS: Final = 5
 BACKLOG: Final = 8192
 
 
@@ -123,13 +125,20 @@ class SimulatedVenue:
             self.exchange.log_snapshot(self.exchange.books[symbol], now_ns)
 
     async def run_makers(self) -> None:
-        """Step the makers for ever, one after the other across the interval."""
+        """Step the makers for ever, one after the other across the interval.
+
+        Symbols that nobody watches or trades step once in a few rounds.
+        """
         pause = STEP_SECONDS / len(self.makers)
-        while True:
-            for maker in self.makers.values():
-                maker.restore_due(self.clock.now_ns())
-                maker.step(self.clock.now_ns())
+        for turn in itertools.count():
+            for symbol, maker in self.makers.items():
+                if turn % QUIET_TURNS == 0 or self._is_lively(symbol, maker):
+                    maker.restore_due(self.clock.now_ns())
+                    maker.step(self.clock.now_ns())
                 await asyncio.sleep(pause)
+
+    def _is_lively(self, symbol: str, maker: Maker) -> bool:
+        return maker.has_taken or self.face.markets.is_watched(symbol)
 
     async def run_sweeps(self) -> None:
         """Expire and ping for ever."""

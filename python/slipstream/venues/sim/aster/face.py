@@ -31,7 +31,6 @@ from slipstream.venues.sim.aster.limits import RateLimits
 from slipstream.venues.sim.aster.marketdata import MarketStreams
 from slipstream.venues.sim.aster.sockets import SocketDesk
 from slipstream.venues.sim.aster.userstream import UserStreams
-from slipstream.venues.sim.clock import NS_PER_MS
 from slipstream.venues.sim.delays import DelayLine
 from slipstream.venues.sim.exchange import Exchange
 from slipstream.venues.sim.faults import REQUEST_KINDS, FaultBox, FaultRule
@@ -98,7 +97,6 @@ class AsterFace:
         self._check_token = 0
         self._client_id = 0
         self._last_px: dict[str, int] = {}
-        self._by_agent: dict[str, set[Connection]] = {}
         exchange.listener = self
 
     # -- requests -----------------------------------------------------------------
@@ -300,7 +298,6 @@ class AsterFace:
             raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
         if call.route.needs_deposit and not account.deposited:
             raise ApiError(-5050, "DEPOSIT_REQUIRED", 403)
-        self._by_agent.setdefault(signer, set()).add(call.request.connection)
 
     def _check_signature(self, call: Call, text: bytes, signature: str, agent: Agent) -> None:
         chain = self.settings.chain_id
@@ -421,8 +418,6 @@ class AsterFace:
         """Forget a socket."""
         if connection.state is not None:
             self.sockets.on_close(connection)
-        for connections in self._by_agent.values():
-            connections.discard(connection)
 
     def drop_streams(self, account: str | None) -> int:
         """Reset the user streams of an account, or every WebSocket; return how many."""
@@ -450,6 +445,3 @@ class AsterFace:
         elif account not in found.accounts:
             found.accounts.append(account)
         return found
-
-
-MINUTE_NS: Final = 60_000 * NS_PER_MS

@@ -80,6 +80,10 @@ class MarketStreams:
             del self._channels[name]
             self._by_symbol[channel.topic.symbol].remove(channel)
 
+    def is_watched(self, symbol: str) -> bool:
+        """Return whether any socket listens to a stream of a symbol."""
+        return bool(self._by_symbol.get(symbol))
+
     def _schedule(self, cadence_ms: int) -> None:
         loop = asyncio.get_running_loop()
         loop.call_at(loop.time() + cadence_ms / 1000, self._tick, cadence_ms)
