@@ -24,7 +24,8 @@ WindowMs = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the ready line as JSON (always so).")]
 
 
-def run_sim(  # noqa: PLR0917 - the options of a command line
+def run_sim(
+    *,
     venues: Venues = "aster",
     seed: Seed = 1,
     latency_ms: LatencyMs = 0.0,
@@ -34,7 +35,7 @@ def run_sim(  # noqa: PLR0917 - the options of a command line
     depth: Depth = "normal",
     verify: Verify = "inline",
     window_ms: WindowMs = 10_000,
-    json: Json = False,  # noqa: FBT002 - an option of the command line
+    json: Json = False,
 ) -> None:
     """Run simulated venues on free ports until SIGTERM or the end of standard input.
 

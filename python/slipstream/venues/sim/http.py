@@ -140,12 +140,12 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._application.on_close(self)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, received: bytes) -> None:
         """Parse what came; answer in order."""
         if self._reader is not None:
-            self._feed_frames(self._reader, data)
+            self._feed_frames(self._reader, received)
             return
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer = self._buffer + received if self._buffer else received
         while self._buffer and not self._closing and self._reader is None:
             if not self._parse_one():
                 break

@@ -149,6 +149,7 @@ ROUTES: Final = {
     ("GET", "/fapi/v3/ping"): Route("ping", ping, 1),
     ("GET", "/fapi/v3/time"): Route("time", server_time, 1),
     ("GET", "/fapi/v3/exchangeInfo"): Route("exchangeInfo", exchange_info, 1),
+    ("GET", "/api/v3/time"): Route("spotTime", server_time, 1),
     ("GET", "/api/v3/exchangeInfo"): Route("spotInfo", spot_exchange_info, 1),
     ("GET", "/fapi/v3/depth"): Route("depth", depth, _depth_weight),
     ("GET", "/fapi/v3/premiumIndex"): Route("premiumIndex", premium_index, 1),
