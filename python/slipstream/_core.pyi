@@ -477,7 +477,9 @@ class FollowerTable:
         """Replace the row's gates: a mask of ``SkipReason.mask`` values."""
     def set_lane_gates(self, row: int, symbol_index: int, mask: int) -> None: ...
     def set_leverage(self, row: int, symbol_index: int, leverage: int | None) -> None: ...
-    def set_foreign(self, row: int, symbol_index: int, position_side: PositionSide, qty: int) -> None: ...
+    def set_foreign(
+        self, row: int, symbol_index: int, position_side: PositionSide, qty: int
+    ) -> None: ...
     def set_mark(self, symbol_index: int, px: int) -> None:
         """Price used to value positions of that symbol against the caps."""
     def lane(self, row: int, symbol_index: int) -> LaneState: ...
@@ -508,7 +510,9 @@ class FollowerTable:
         While another order of the lane is unknown already, this one stays in flight: the lane is
         busy until one of the two is settled.
         """
-    def shrink(self, row: int, symbol_index: int, position_side: PositionSide, qty: int) -> LaneState:
+    def shrink(
+        self, row: int, symbol_index: int, position_side: PositionSide, qty: int
+    ) -> LaneState:
         """The venue holds only ``qty`` (signed) without an order of ours: position and targets
         shrink to it and are not rebuilt until the leader has been flat. A ``qty`` of the other
         sign counts as 0; one larger than the position changes nothing."""
@@ -718,7 +722,14 @@ class KeyEncryptionKey:
 
     @staticmethod
     def from_passphrase(
-        passphrase: bytearray, *, salt: bytes, memory_kib: int, passes: int, lanes: int, wrapped: bytes, wrap_nonce: bytes
+        passphrase: bytearray,
+        *,
+        salt: bytes,
+        memory_kib: int,
+        passes: int,
+        lanes: int,
+        wrapped: bytes,
+        wrap_nonce: bytes,
     ) -> KeyEncryptionKey:
         """Unwrap with Argon2id; zero ``passphrase`` in place. Releases the GIL (about 0.2 s)."""
     @staticmethod
@@ -728,7 +739,9 @@ class KeyEncryptionKey:
         """Make a new random master key; return it with (wrapped, wrap_nonce)."""
     def new_key(self, *, entry_id: str, venue: str, kind: str) -> SealedKeyRecord:
         """Make a fresh secp256k1 key inside Rust and seal it."""
-    def seal_key(self, secret: bytearray, *, entry_id: str, venue: str, kind: str) -> SealedKeyRecord:
+    def seal_key(
+        self, secret: bytearray, *, entry_id: str, venue: str, kind: str
+    ) -> SealedKeyRecord:
         """Seal an imported 32-byte secret; zero ``secret`` in place."""
 
 @final
@@ -765,8 +778,11 @@ class Signer:
         From a secret: ``sign(*values)`` of its schema; returns 65 bytes r, s, v (27/28).
 
         Raises:
-            SignerError: an operation or parameter outside the closed list, a value with characters
-                that need encoding where none are allowed, or a wrong arity.
+            SignerError: live: an operation or parameter outside the closed list (of
+                ``kernel/src/aster.rs``), a value of another form than its parameter's, a nonce
+                that is not the last parameter and 16 digits, or a wrong arity. Values are
+                percent-encoded here, once.
+            SchemaError: from a secret: a value that does not fit, named by its path.
         """
 
 def sign_many(jobs: Sequence[tuple[Signer, Sequence[object]]]) -> list[bytes | SignerError]:

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 import coincurve
@@ -26,9 +27,7 @@ from slipstream._core import (
     sign_many,
 )
 
-VECTORS = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "aster_eip712.json").read_text()
-)
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "aster_eip712.json").read_text())
 SECRET = bytes.fromhex(VECTORS["private_key"])
 ADDRESS = VECTORS["signer"]
 NONCE = ("nonce", "1748310859508867")
@@ -78,9 +77,7 @@ def aster_typed_data(text: str, chain_id: int) -> dict[str, object]:
 
 
 def sealed_key(kek: KeyEncryptionKey, secret: bytes, venue: str = "aster") -> SealedKey:
-    record = kek.seal_key(
-        bytearray(secret), entry_id="demo", venue=venue, kind="secp256k1"
-    )
+    record = kek.seal_key(bytearray(secret), entry_id="demo", venue=venue, kind="secp256k1")
     return SealedKey(
         entry_id="demo",
         venue=venue,
@@ -113,7 +110,9 @@ LIVE_VECTORS = [vector for vector in VECTORS["messages"] if vector["operation"]]
 
 
 @pytest.mark.parametrize("vector", LIVE_VECTORS, ids=lambda vector: vector["name"])
-def test_a_live_signer_writes_and_signs_the_recorded_request(kek, vector):
+def test_a_live_signer_writes_and_signs_the_recorded_request(
+    kek: KeyEncryptionKey, vector: dict[str, Any]
+) -> None:
     user = VECTORS["user"] if vector["has_user"] else None
     purpose = CHAIN_PURPOSES[vector["chain_id"]]
     signer = Signer.open(sealed_key(kek, SECRET), kek, purpose, user=user)
@@ -126,20 +125,16 @@ def test_a_live_signer_writes_and_signs_the_recorded_request(kek, vector):
     assert sign_many([(signer, (vector["operation"], parameters))]) == [signed]
 
 
-@pytest.mark.parametrize(
-    "vector", VECTORS["messages"], ids=lambda vector: vector["name"]
-)
-def test_a_schema_signer_signs_the_recorded_messages(vector):
+@pytest.mark.parametrize("vector", VECTORS["messages"], ids=lambda vector: vector["name"])
+def test_a_schema_signer_signs_the_recorded_messages(vector: dict[str, Any]) -> None:
     signer = Signer.from_secret(SECRET, message_schema(vector["chain_id"]))
 
     assert signer.sign(vector["text"]).hex() == vector["signature"]
     assert signer.address == ADDRESS
 
 
-@pytest.mark.parametrize(
-    "vector", VECTORS["structs"], ids=lambda vector: vector["name"]
-)
-def test_a_schema_signer_signs_the_recorded_structs(vector):
+@pytest.mark.parametrize("vector", VECTORS["structs"], ids=lambda vector: vector["name"])
+def test_a_schema_signer_signs_the_recorded_structs(vector: dict[str, Any]) -> None:
     fields = [tuple(field) for field in vector["fields"]]
     primary = vector["primary_type"]
     schema = TypedSchema(primary, {primary: fields}, domain(vector["chain_id"]))
@@ -151,11 +146,13 @@ def test_a_schema_signer_signs_the_recorded_structs(vector):
 @given(
     secret=st.integers(1, GROUP_ORDER - 1).map(lambda number: number.to_bytes(32)),
     quantity=st.decimals("0.001", 10**6, places=3).map(str),
-    symbol=st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12),
+    symbol=st.text(
+        st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12
+    ),
 )
 def test_any_order_verifies_with_eth_account_and_decodes_to_what_was_given(
-    kek, secret, quantity, symbol
-):
+    kek: KeyEncryptionKey, secret: bytes, quantity: str, symbol: str
+) -> None:
     signer = Signer.open(sealed_key(kek, secret), kek, "aster-testnet")
     order = [("symbol", symbol), *ORDER[1:5], ("quantity", quantity), *ORDER[6:]]
 
@@ -169,7 +166,7 @@ def test_any_order_verifies_with_eth_account_and_decodes_to_what_was_given(
 
 
 @given(text=st.text(max_size=300))
-def test_a_signature_equals_libsecp256k1s_and_has_a_low_s(text):
+def test_a_signature_equals_libsecp256k1s_and_has_a_low_s(text: str) -> None:
     schema = message_schema()
     digest = schema.digest(text)
 
@@ -182,7 +179,7 @@ def test_a_signature_equals_libsecp256k1s_and_has_a_low_s(text):
     assert recover_address(digest, bare) == ADDRESS
 
 
-def test_a_high_s_is_not_recovered():
+def test_a_high_s_is_not_recovered() -> None:
     digest = keccak256(b"malleable")
     bare = coincurve.PrivateKey(SECRET).sign_recoverable(digest, hasher=None)
     mirrored = GROUP_ORDER - int.from_bytes(bare[32:64])
@@ -203,7 +200,9 @@ def test_a_high_s_is_not_recovered():
         (bytes(32), b"\xff" * 32 + bytes(32) + b"\x1b", "no public key"),
     ],
 )
-def test_recovery_refuses_what_is_no_signature(digest, signature, problem):
+def test_recovery_refuses_what_is_no_signature(
+    digest: bytes, signature: bytes, problem: str
+) -> None:
     with pytest.raises(SignerError, match=problem):
         recover_address(digest, signature)
 
@@ -211,12 +210,21 @@ def test_recovery_refuses_what_is_no_signature(digest, signature, problem):
 @pytest.mark.parametrize(
     "operation",
     [
-        "transfer", "withdraw", "approveAgent", "registerAndApproveAgent", "updateAgent",
-        "approve_builder", "batch_orders", "position_margin", "", "ORDER", "order ",
+        "transfer",
+        "withdraw",
+        "approveAgent",
+        "registerAndApproveAgent",
+        "updateAgent",
+        "approve_builder",
+        "batch_orders",
+        "position_margin",
+        "",
+        "ORDER",
+        "order ",
         "asset/wallet/transfer",
     ],
 )
-def test_operations_outside_the_closed_list_are_refused(live, operation):
+def test_operations_outside_the_closed_list_are_refused(live: Signer, operation: str) -> None:
     with pytest.raises(SignerError, match="closed list"):
         live.sign(operation, [NONCE])
 
@@ -224,13 +232,26 @@ def test_operations_outside_the_closed_list_are_refused(live, operation):
 @pytest.mark.parametrize(
     "name",
     [
-        "signature", "user", "signer", "asset", "amount", "kindType", "clientTranId",
-        "agentAddress", "agentName", "canWithdraw", "expired", "signatureChainId",
-        "maxFeeRate", "Symbol", "symbol&amount", "",
+        "signature",
+        "user",
+        "signer",
+        "asset",
+        "amount",
+        "kindType",
+        "clientTranId",
+        "agentAddress",
+        "agentName",
+        "canWithdraw",
+        "expired",
+        "signatureChainId",
+        "maxFeeRate",
+        "Symbol",
+        "symbol&amount",
+        "",
     ],
 )
 @pytest.mark.parametrize("operation", ["order", "noop", "income"])
-def test_names_outside_the_closed_list_are_refused(live, operation, name):
+def test_names_outside_the_closed_list_are_refused(live: Signer, operation: str, name: str) -> None:
     given_order = ORDER[:-1] if operation == "order" else []
 
     with pytest.raises(SignerError, match="not allowed"):
@@ -266,25 +287,27 @@ def test_names_outside_the_closed_list_are_refused(live, operation, name):
         ([("symbol",)], "sequence of"),
     ],
 )
-def test_malformed_parameters_are_refused(live, parameters, problem):
+def test_malformed_parameters_are_refused(live: Signer, parameters: object, problem: str) -> None:
     with pytest.raises(SignerError, match=problem):
         live.sign("order", parameters)
 
 
 @pytest.mark.parametrize("values", [(), ("order",), ("order", ORDER, 1), (b"x", ORDER)])
-def test_a_live_signer_takes_nothing_but_operation_and_parameters(live, values):
+def test_a_live_signer_takes_nothing_but_operation_and_parameters(
+    live: Signer, values: tuple[object, ...]
+) -> None:
     with pytest.raises(SignerError, match="operation, parameters"):
         live.sign(*values)
 
 
-def test_a_refusal_does_not_repeat_the_value(live):
+def test_a_refusal_does_not_repeat_the_value(live: Signer) -> None:
     with pytest.raises(SignerError) as caught:
         live.sign("order", [*ORDER[:5], ("quantity", "hunter2"), *ORDER[6:]])
 
     assert "hunter2" not in str(caught.value)
 
 
-def test_sign_many_is_total_and_keeps_the_order(live, tool):
+def test_sign_many_is_total_and_keeps_the_order(live: Signer, tool: Signer) -> None:
     class Unfit:
         pass
 
@@ -311,13 +334,15 @@ def test_sign_many_is_total_and_keeps_the_order(live, tool):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_keys_cannot_be_pickled(live, tool, kek, protocol):
+def test_keys_cannot_be_pickled(
+    live: Signer, tool: Signer, kek: KeyEncryptionKey, protocol: int
+) -> None:
     for holder in (live, tool, kek):
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(holder, protocol)
 
 
-def test_keys_cannot_be_copied_or_extended(live, kek):
+def test_keys_cannot_be_copied_or_extended(live: Signer, kek: KeyEncryptionKey) -> None:
     for holder in (live, kek):
         with pytest.raises(TypeError):
             copy.copy(holder)
@@ -327,7 +352,9 @@ def test_keys_cannot_be_copied_or_extended(live, kek):
             holder.secret = b""
 
 
-def test_no_attribute_or_text_of_a_holder_shows_the_key(live, tool, kek):
+def test_no_attribute_or_text_of_a_holder_shows_the_key(
+    live: Signer, tool: Signer, kek: KeyEncryptionKey
+) -> None:
     number = int.from_bytes(SECRET)
     for holder in (live, tool, kek, sealed_key(kek, SECRET)):
         shown = [repr(holder), str(holder)]
@@ -343,11 +370,16 @@ def test_no_attribute_or_text_of_a_holder_shows_the_key(live, tool, kek):
 @pytest.mark.parametrize(
     "secret",
     [
-        bytes(32), bytes(31), bytes(33), b"", b"\xff" * 32,
-        GROUP_ORDER.to_bytes(32), (GROUP_ORDER + 1).to_bytes(32),
+        bytes(32),
+        bytes(31),
+        bytes(33),
+        b"",
+        b"\xff" * 32,
+        GROUP_ORDER.to_bytes(32),
+        (GROUP_ORDER + 1).to_bytes(32),
     ],
 )
-def test_bytes_that_are_no_key_are_refused(kek, secret):
+def test_bytes_that_are_no_key_are_refused(kek: KeyEncryptionKey, secret: bytes) -> None:
     with pytest.raises(SignerError, match="secret"):
         Signer.from_secret(secret, message_schema())
     with pytest.raises(KeystoreError, match="demo"):
@@ -355,7 +387,7 @@ def test_bytes_that_are_no_key_are_refused(kek, secret):
 
 
 @pytest.mark.parametrize("number", [1, 255, 256, GROUP_ORDER - 1, GROUP_ORDER - 256])
-def test_keys_at_the_bounds_are_accepted(number):
+def test_keys_at_the_bounds_are_accepted(number: int) -> None:
     secret = number.to_bytes(32)
 
     signer = Signer.from_secret(secret, message_schema())
@@ -364,25 +396,26 @@ def test_keys_at_the_bounds_are_accepted(number):
 
 
 @pytest.mark.parametrize("purpose", ["", "aster", "aster-mainnet ", "hyperliquid"])
-def test_an_unknown_purpose_is_refused(kek, purpose):
+def test_an_unknown_purpose_is_refused(kek: KeyEncryptionKey, purpose: str) -> None:
     with pytest.raises(SignerError, match="purpose"):
         Signer.open(sealed_key(kek, SECRET), kek, purpose)
 
 
-def test_a_key_of_another_venue_is_refused(kek):
+def test_a_key_of_another_venue_is_refused(kek: KeyEncryptionKey) -> None:
     with pytest.raises(SignerError, match="venue"):
         Signer.open(sealed_key(kek, SECRET, "hyperliquid"), kek, "aster-mainnet")
 
 
 @pytest.mark.parametrize(
-    "user", ["", "0x", "63DD5aCC6b1aa0f563956C0e534DD30B6dcF7C4e", ADDRESS.swapcase(), "0x" + "g" * 40]
+    "user",
+    ["", "0x", "63DD5aCC6b1aa0f563956C0e534DD30B6dcF7C4e", ADDRESS.swapcase(), "0x" + "g" * 40],
 )
-def test_a_malformed_user_is_refused(kek, user):
+def test_a_malformed_user_is_refused(kek: KeyEncryptionKey, user: str) -> None:
     with pytest.raises(SignerError, match="user"):
         Signer.open(sealed_key(kek, SECRET), kek, "aster-mainnet", user=user)
 
 
-def test_many_signers_share_locked_pages_and_keep_their_own_keys():
+def test_many_signers_share_locked_pages_and_keep_their_own_keys() -> None:
     secrets = [(7919 * index + 1).to_bytes(32) for index in range(700)]
     schema = message_schema()
     signers = [Signer.from_secret(secret, schema) for secret in secrets]
@@ -395,7 +428,7 @@ def test_many_signers_share_locked_pages_and_keep_their_own_keys():
         assert signer.address.lower() == "0x" + keccak256(public[1:])[12:].hex()
 
 
-def test_a_schema_signer_names_the_field_it_refuses(tool):
+def test_a_schema_signer_names_the_field_it_refuses(tool: Signer) -> None:
     with pytest.raises(SchemaError, match=r"Message\.msg: expected string, found"):
         tool.sign(7)
     with pytest.raises(SchemaError, match="expected 1 values"):

@@ -4,8 +4,8 @@ import ast
 import pickle
 
 import pytest
-import source_tree
 
+import source_tree
 from slipstream import _core
 
 _BODY = ast.parse((source_tree.PACKAGE / "_core.pyi").read_text(encoding="utf-8")).body
@@ -14,6 +14,9 @@ _CLASSES = [node for node in _BODY if isinstance(node, ast.ClassDef)]
 
 def _is_enum(node: ast.ClassDef) -> bool:
     return any(isinstance(base, ast.Name) and base.id == "Enum" for base in node.bases)
+
+
+_ENUMS = [node for node in _CLASSES if _is_enum(node)]
 
 
 def _members(node: ast.ClassDef) -> dict[str, int]:
@@ -26,14 +29,14 @@ def _members(node: ast.ClassDef) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("node", filter(_is_enum, _CLASSES), ids=lambda node: node.name)
+@pytest.mark.parametrize("node", _ENUMS, ids=lambda node: node.name)
 def test_enum_members_are_those_of_the_stub(node: ast.ClassDef) -> None:
     kind = getattr(_core, node.name)
     members = {name: member for name, member in vars(kind).items() if isinstance(member, kind)}
     assert {name: int(member) for name, member in members.items()} == _members(node)
 
 
-@pytest.mark.parametrize("node", filter(_is_enum, _CLASSES), ids=lambda node: node.name)
+@pytest.mark.parametrize("node", _ENUMS, ids=lambda node: node.name)
 def test_enum_members_are_singletons(node: ast.ClassDef) -> None:
     kind = getattr(_core, node.name)
     for name in _members(node):

@@ -109,8 +109,10 @@ def _starts(group: Sequence[Fill]) -> list[int]:
 def _first_position(groups: Sequence[list[Fill]]) -> int:
     """Return where the first group begins.
 
-    A closed cycle ends where it began, so the next group tells; a flat start is likelier than
-    another; a start whose trail ends where the next group begins lies behind a hole.
+    A closed cycle ends where it began, so the next group tells; where none does, a flat start
+    is likelier than another. Several open starts mean a hole: the one whose trail ends where the
+    next group begins lies behind it, and of orders of the pieces the one with the smallest jump
+    between them is likeliest.
     """
     candidates = _starts(groups[0])
     if len(candidates) == 1:
@@ -127,9 +129,11 @@ def _first_position(groups: Sequence[list[Fill]]) -> int:
         return 0 if 0 in candidates else candidates[0]
     following = _starts(groups[1]) if len(groups) > 1 else []
 
-    def rank(qty: int) -> tuple[bool, bool]:
-        trail = _trail(groups[0], qty)
-        return qty != 0, bool(trail) and _after(trail[-1]) in following
+    def rank(start: int) -> tuple[bool, int]:
+        trail = _trail(groups[0], start)
+        end = _after(trail[-1]) if trail else start
+        jump = min(abs(other - end) for other in candidates if other != start)
+        return end in following, jump
 
     return min(candidates, key=rank)
 

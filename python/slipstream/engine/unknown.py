@@ -82,11 +82,11 @@ class _Case:
     sent_ns: TimeNs
     ask_ns: TimeNs
     alarm_ns: TimeNs
+    deny_from_ns: TimeNs
     attempt: int = 0
     denial_count: int = 0
     is_alarmed: bool = False
     asked_ns: TimeNs | None = None
-    deny_from_ns: TimeNs = TimeNs(0)
 
 
 class UnknownOrders:

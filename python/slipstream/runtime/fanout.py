@@ -15,7 +15,7 @@ from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.domain.outcome import NotSent, RequestOutcome
 from slipstream.engine.cohort import Planned
 from slipstream.engine.leglife import Leg
-from slipstream.errors import StoreError
+from slipstream.errors import InvariantError, StoreError
 from slipstream.runtime.signing import Signed, SigningThread
 from slipstream.store.base import Store
 from slipstream.transport.clock import Clock
@@ -47,9 +47,8 @@ class FanOut:
         clock: Clock,
         may_send: MaySend,
         paper: PaperFill,
-        on_outcome: OnOutcome,
     ) -> None:
-        """Keep the partners; ``on_outcome`` is called exactly once for each leg of a pass."""
+        """Keep the partners."""
         self._paper = paper
         self._leader = leader
         self._store = store
@@ -57,6 +56,10 @@ class FanOut:
         self._gateways = gateways
         self._clock = clock
         self._may_send = may_send
+        self._on_outcome: OnOutcome = _unbound
+
+    def bind(self, on_outcome: OnOutcome) -> None:
+        """Say who is told what became of each order: once for each leg of a pass."""
         self._on_outcome = on_outcome
 
     async def run(
@@ -128,6 +131,10 @@ class FanOut:
         self._on_outcome(leg, NotSent(reason), self._clock.now_ns())
 
 
+def _unbound(_leg: Leg, _outcome: RequestOutcome, _at_ns: TimeNs) -> None:
+    raise InvariantError("a fan-out was used before it was bound to its mirror")
+
+
 class _Burst:
     """The meeting of one claim and its signatures: whichever comes last lets orders go."""
 
@@ -135,7 +142,7 @@ class _Burst:
         self._fan_out = fan_out
         self._legs = legs
         self._signed: list[tuple[int, list[Signed]]] = []
-        self._refused: set[tuple[str, int, int]] = set()
+        self._refused: set[tuple[FollowerId, int, int]] = set()
         self._is_claimed = False
         self._is_abandoned = False
 
@@ -146,7 +153,7 @@ class _Burst:
         self._is_abandoned = True
         self._signed.clear()
 
-    def release(self, claimed_ns: TimeNs, refused: set[tuple[str, int, int]]) -> None:
+    def release(self, claimed_ns: TimeNs, refused: set[tuple[FollowerId, int, int]]) -> None:
         self._is_claimed = True
         self._refused = refused
         for leg in self._legs:

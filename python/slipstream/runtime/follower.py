@@ -5,6 +5,7 @@ follower's alone; what others see of it is the rows of the tables it belongs to.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +16,7 @@ from slipstream.domain.fill import AccountSnapshot, AccountUpdate, LeverageUpdat
 from slipstream.domain.ids import FollowerId
 from slipstream.engine.breaker import Breaker
 from slipstream.engine.cohort import Cohort
+from slipstream.engine.effects import ReportIncident
 from slipstream.errors import SlipstreamError, VenueError
 from slipstream.runtime.hub import VenueHub
 from slipstream.transport.clock import Clock
@@ -22,6 +24,8 @@ from slipstream.units import Quote, TimeNs
 from slipstream.venues.base import AccountEvent, AccountFeed, OrderGateway
 
 _PPM: Final = 1_000_000
+ORDER_IDS_MAX: Final = 512
+"""Venue order ids remembered per follower: what a lookup of fills is compared with."""
 
 OPEN_STOPPERS: Final = (
     SkipReason.KILL_SWITCH.mask
@@ -79,6 +83,8 @@ class Follower:
         self._clock = clock
         self._wallet = 0
         self._holdings: dict[tuple[str, int], _Holding] = {}
+        self.is_hedge = False
+        self.order_ids: deque[str] = deque(maxlen=ORDER_IDS_MAX)
         self._day_start_equity: int | None = None
         self._peak_equity = 0
 
@@ -109,9 +115,42 @@ class Follower:
             self._holdings[position.symbol, position.position_side.value] = _Holding(
                 position.qty, position.entry_px, position.leverage
             )
-        for membership in self.memberships:
-            membership.cohort.table.set_mode(membership.row, is_hedge=snapshot.is_hedge)
+        self.is_hedge = snapshot.is_hedge
         self._publish(snapshot.received_ns, equity=snapshot.equity, free=snapshot.available)
+
+    def join(self, membership: Membership) -> None:
+        """Take a place in a cohort, instead of an earlier one under the same leader."""
+        leader = membership.cohort.leader
+        self.memberships = [each for each in self.memberships if each.cohort.leader != leader]
+        self.memberships.append(membership)
+        membership.cohort.table.set_mode(membership.row, is_hedge=self.is_hedge)
+        membership.cohort.table.set_gates(membership.row, self.gates)
+        if self.is_ready:
+            self._publish(self._clock.now_ns())
+
+    def on_accepted(self, venue_order_id: str) -> None:
+        """The venue took an order."""
+        self.order_ids.append(venue_order_id)
+        self.breaker.on_accepted()
+        if self.gates & SkipReason.BREAKER_OPEN.mask:
+            self.half_open()
+
+    def on_refused(self, reason: str, now_ns: TimeNs) -> list[ReportIncident]:
+        """The venue refused an order: enough of them in a row stop this follower's opens."""
+        effects = self.breaker.on_refused(reason, now_ns=now_ns)
+        incidents = [each for each in effects if isinstance(each, ReportIncident)]
+        if incidents:
+            self.set_gate(SkipReason.BREAKER_OPEN, is_on=True)
+        return incidents
+
+    def breaker_pause_ns(self, now_ns: TimeNs) -> TimeNs:
+        """Return how long the breaker stays open from now."""
+        until_ns = self.breaker.next_deadline(now_ns=now_ns)
+        return TimeNs(0 if until_ns is None else until_ns - now_ns)
+
+    def half_open(self) -> None:
+        """Let opens pass again: the next answer decides."""
+        self.set_gate(SkipReason.BREAKER_OPEN, is_on=False)
 
     def on_events(self, events: Sequence[AccountEvent]) -> None:
         """Take what the stream brought. Fills are ours: the order's own answer tells of them."""

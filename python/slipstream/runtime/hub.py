@@ -16,9 +16,18 @@ class VenueHub:
     """Shared state of one venue."""
 
     def __init__(
-        self, traits: VenueTraits, instruments: Mapping[str, Instrument], books: BookFeed
+        self,
+        traits: VenueTraits,
+        instruments: Mapping[str, Instrument],
+        books: BookFeed,
+        *,
+        is_reserving: bool = True,
     ) -> None:
-        """Keep the venue's instruments and its running book feed."""
+        """Keep the venue's instruments and its running book feed.
+
+        ``is_reserving=False`` plans everybody on the whole book: only to show what that does.
+        """
+        self._is_reserving = is_reserving
         self.traits = traits
         self.instruments = instruments
         self.books = books
@@ -49,7 +58,7 @@ class VenueHub:
 
     def reservation(self, symbol: str, view: BookView | None) -> DepthReservation | None:
         """Return the symbol's reservation, brought up to the given view."""
-        if view is None:
+        if view is None or not self._is_reserving:
             return None
         known = self._reservations.get(symbol)
         if known is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slipstream._core import SkipReason
-from slipstream.domain.cohort import LegResult, LegStatus
+from slipstream.domain.cohort import LegResult
 from slipstream.domain.ids import FollowerId
 from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.order import OrderReport
@@ -31,6 +31,7 @@ from slipstream.runtime.fanout import FanOut
 from slipstream.runtime.follower import Follower
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
+from slipstream.runtime.resolver import Resolver
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, TimeNs
 
@@ -66,10 +67,9 @@ class Mirror:
         clock: Clock,
         journal: Journal,
         later: Later,
-        wake: Callable[[], None],
-        resolve: Callable[[Leg], None],
+        resolver: Resolver,
     ) -> None:
-        """Keep the partners. ``resolve`` takes over a leg whose order's fate is unknown."""
+        """Keep the partners and become the one the fan-out and the resolver report to."""
         self.cohort = cohort
         self.hub = hub
         self._followers = followers
@@ -77,10 +77,17 @@ class Mirror:
         self._clock = clock
         self._journal = journal
         self._later = later
-        self._wake = wake
-        self._resolve = resolve
+        self._wake: Callable[[], None] | None = None
+        self.resolver = resolver
+        fan_out.bind(self.on_outcome)
+        resolver.bind(self.on_resolved)
         self._replans: dict[tuple[int, int | None, bool], Replan] = {}
         self._retrying: dict[tuple[int, int], Leg] = {}
+        self._in_flight: set[Leg] = set()
+
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """Say who is to be woken when lanes wait to be planned again."""
+        self._wake = wake
 
     @property
     def has_replans(self) -> bool:
@@ -130,13 +137,15 @@ class Mirror:
         now_ns = self._clock.now_ns()
         for leg in planned.legs:
             attempt = leg.current
+            self._in_flight.add(leg)
             attempt.planned_ns = now_ns
             if attempt.plan.is_opening:
                 attempt.reference_sequence = planned.event.arrival_sequence
         return planned
 
     def _withdraw(self, leg: Leg) -> None:
-        """Undo what planning reserved for an order that is not sent."""
+        """Undo what planning reserved for an order that does not exist."""
+        self._in_flight.discard(leg)
         plan = leg.current.plan
         self.cohort.table.settle(
             leg.row,
@@ -198,6 +207,7 @@ class Mirror:
     def _settle(self, leg: Leg, report: OrderReport, at_ns: TimeNs) -> None:
         attempt = leg.current
         plan = attempt.plan
+        self._in_flight.discard(leg)
         if report.filled_qty:
             attempt.filled_ns = at_ns
         leg.on_filled(report.filled_qty, report.average_px)
@@ -209,9 +219,10 @@ class Mirror:
             is_opening=plan.is_opening,
         )
         self._release_depth(leg, report)
-        self._followers[leg.member.follower].on_success(at_ns)
+        self._followers[leg.member.follower].on_accepted(report.venue_order_id)
         is_short = report.filled_qty < attempt.request.qty or plan.clip_reason is not None
-        self._record(leg, report)
+        is_whole = report.filled_qty == attempt.request.qty
+        self._record(leg, report, LegEnd.FILLED if is_whole else LegEnd.PARTIAL)
         if not leg.is_opening and is_short and not self._is_waited_for(leg):
             self._retry(leg)
             return
@@ -225,7 +236,7 @@ class Mirror:
         """The order may exist: block increases and find out."""
         plan = leg.current.plan
         self.cohort.table.mark_unknown(leg.row, leg.symbol_index, plan.position_side)
-        self._resolve(leg)
+        self.resolver.add(leg)
 
     def on_resolved(self, leg: Leg, report: OrderReport | None, at_ns: TimeNs) -> None:
         """Take the truth about an unknown order; ``None``: it never came to be."""
@@ -235,7 +246,7 @@ class Mirror:
         self._withdraw(leg)
         leg.reason = "ABSENT"
         leg.end = None if leg.filled_qty else LegEnd.FAILED
-        self._record(leg, None)
+        self._record(leg, None, LegEnd.FAILED)
         self._end(leg)
         self._next(leg)
 
@@ -258,16 +269,24 @@ class Mirror:
             case Refused(code, reason):
                 leg.reason, leg.observed, end = f"REFUSED: {reason}", code, LegEnd.REJECTED
                 leg.current.acked_ns = at_ns
-                follower.on_refusal(at_ns)
+                self._refused(follower, reason, at_ns)
             case _:
                 end = LegEnd.FAILED
-        self._record(leg, None)
+        self._record(leg, None, end)
         if not leg.is_opening and isinstance(outcome, NotSent | Limited):
             self._retry(leg)
             return
         leg.end = None if leg.filled_qty else end
         self._end(leg)
         self._next(leg)
+
+    def _refused(self, follower: Follower, reason: str, at_ns: TimeNs) -> None:
+        """Count a refusal; when the breaker opens, say so and half open it in time."""
+        for incident in follower.on_refused(reason, at_ns):
+            self._journal.incident(
+                incident.kind.upper(), follower=follower.id, detail=incident.detail
+            )
+            self._later(follower.breaker_pause_ns(at_ns), follower.half_open)
 
     def _retry(self, leg: Leg) -> None:
         """A reduction stays wanted: plan it again after a pause that grows."""
@@ -312,9 +331,11 @@ class Mirror:
         if again is None:
             again = self._replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
         again.rows.append(row)
-        self._wake()
+        if self._wake is not None:
+            self._wake()
 
-    def _record(self, leg: Leg, report: OrderReport | None) -> None:
+    def _record(self, leg: Leg, report: OrderReport | None, end: LegEnd) -> None:
+        """Tell the ledger how the newest order ended."""
         event = leg.event
         if event is None:
             return
@@ -325,7 +346,7 @@ class Mirror:
                 leg.member.follower,
                 leg.index,
                 leg.current.number,
-                LegStatus.ENDED,
+                end.value,
                 leg.reason_code,
                 0 if report is None else report.filled_qty,
                 None if report is None else report.average_px,
@@ -344,10 +365,18 @@ class Mirror:
             leg.finish()
             self._journal.leg(leg, event, self.cohort)
 
-    def unfinished(self) -> list[Leg]:
-        """End and return every leg that still waits (the engine is stopping)."""
+    @property
+    def is_busy(self) -> bool:
+        """Whether an order is out, or a lane is to be planned again."""
+        return bool(self._in_flight or self._retrying or self._replans)
+
+    def end_unfinished(self) -> None:
+        """End every leg that still waits (the engine is stopping)."""
         legs = list(self._retrying.values())
         self._retrying.clear()
         for leg in legs:
             self._end(leg)
-        return legs
+        for leg in list(self._in_flight):
+            leg.end = LegEnd.UNKNOWN
+            self._end(leg)
+        self._in_flight.clear()

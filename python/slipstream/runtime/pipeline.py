@@ -34,6 +34,8 @@ INTENTS_MAX: Final = 10_000
 """More unmirrored intents than this stop the pipeline: it is restarted and resynchronised."""
 
 SYNC_WIDTH: Final = 32
+BOOK_WAIT_NS: Final = 3 * NS_PER_S
+BOOK_LOOK_S: Final = 0.02
 
 
 class Pipeline:
@@ -51,6 +53,7 @@ class Pipeline:
         cursors: Mapping[str, str],
         journal: Journal,
         clock: Clock,
+        is_live: asyncio.Event,
     ) -> None:
         """Keep the partners. ``reader`` reads the leader's own account; it never trades."""
         self._tracker = tracker
@@ -70,7 +73,13 @@ class Pipeline:
         self._tasks: asyncio.TaskGroup | None = None
         self._leverage: dict[str, int] = {}
         self._down_since_ns: TimeNs | None = None
-        self.is_live = asyncio.Event()
+        self._is_mirroring = False
+        self._is_live = is_live
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether intents wait to be mirrored."""
+        return bool(self._inbox or self._parked or self._is_mirroring)
 
     def wake(self) -> None:
         """Let the worker look for replans."""
@@ -98,7 +107,7 @@ class Pipeline:
             tasks.create_task(self._feed.run(self.on_events))
 
     def on_events(self, events: Sequence[AccountEvent]) -> None:
-        """Take everything one socket read brought; account updates first, fills need not wait then."""
+        """Take what one socket read brought: account updates first, so that fills need not wait."""
         now_ns = self._clock.now_ns()
         fills: list[Fill] = []
         for event in events:
@@ -124,11 +133,11 @@ class Pipeline:
                 self._apply(self._tracker.on_doubt(event, now_ns=now_ns))
             case FeedUp():
                 self._down_since_ns = None
-                self.is_live.set()
+                self._is_live.set()
                 self._spawn(self._reread("FEED_UP"))
             case FeedDown(reason):
                 self._down_since_ns = now_ns
-                self.is_live.clear()
+                self._is_live.clear()
                 self._journal.incident("FEED_DOWN", detail=reason)
             case _:
                 pass  # the leader's own order reports say nothing its fills do not
@@ -164,8 +173,10 @@ class Pipeline:
     async def _work(self) -> None:
         """Mirror intents in order; between them, plan lanes again."""
         while True:
+            self._is_mirroring = False
             await self._wake.wait()
             self._wake.clear()
+            self._is_mirroring = True
             while self._inbox:
                 await self._mirror(self._inbox.popleft())
             for mirror in self._mirrors:
@@ -215,7 +226,22 @@ class Pipeline:
             if theirs is not None:
                 mirror.hub.books.subscribe(theirs)
         await self._sync_leverage(symbol)
+        await self._wait_books(symbol)
         self._prepared.add(symbol)
+
+    async def _wait_books(self, symbol: str) -> None:
+        """Give new books time to come; without one, opens are skipped as BOOK_MISSING."""
+        deadline_ns = self._clock.now_ns() + BOOK_WAIT_NS
+        books = [
+            (mirror.hub.books, theirs)
+            for mirror in self._mirrors
+            if (theirs := mirror.hub.symbol_for(self._hub.instruments[symbol])) is not None
+        ]
+        is_missing = True
+        while is_missing and self._clock.now_ns() < deadline_ns:
+            is_missing = any(feed.view(theirs) is None for feed, theirs in books)
+            if is_missing:
+                await asyncio.sleep(BOOK_LOOK_S)
 
     async def _sync_leverage(self, symbol: str) -> None:
         places = asyncio.Semaphore(SYNC_WIDTH)

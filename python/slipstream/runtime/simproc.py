@@ -32,7 +32,6 @@ class SimSettings:
     def arguments(self) -> list[str]:
         """Return the command line."""
         return [
-            "sim",
             "--venues",
             "aster",
             "--seed",
@@ -70,7 +69,7 @@ class SimProcess:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "slipstream",
+            "slipstream.venues.sim",
             *settings.arguments(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

@@ -6,7 +6,7 @@ never notice. What was in memory is gone then: the pipeline is rebuilt from the 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from slipstream.domain.ids import LeaderId
@@ -27,6 +27,7 @@ class Health:
     """How one pipeline is doing."""
 
     leader: LeaderId
+    is_live: asyncio.Event = field(default_factory=asyncio.Event)
     is_running: bool = False
     restart_count: int = 0
     last_error: str | None = None
@@ -39,12 +40,12 @@ class Supervisor:
         self,
         leader: LeaderId,
         *,
-        run_once: Callable[[], Awaitable[None]],
+        run_once: Callable[[asyncio.Event], Awaitable[None]],
         backoff: Backoff,
         clock: Clock,
         report: Report,
     ) -> None:
-        """Keep how to build and run one pipeline."""
+        """Keep how to build and run one pipeline; it sets the event while its stream is up."""
         self.health = Health(leader)
         self._run_once = run_once
         self._backoff = backoff
@@ -57,7 +58,7 @@ class Supervisor:
             started_ns = self._clock.now_ns()
             self.health.is_running = True
             try:
-                await self._run_once()
+                await self._run_once(self.health.is_live)
             except* (SlipstreamError, OSError) as group:
                 self._on_failure(group)
             self.health.is_running = False

@@ -98,6 +98,17 @@ def _prepare(connection: apsw.Connection) -> None:
         connection.pragma(name, value)
 
 
+async def open_store(url: str) -> "SqliteStore":
+    """Open or create the database of a URL.
+
+    Raises:
+        StoreError: unsupported scheme, or the database cannot be used.
+    """
+    if url.startswith(("postgres://", "postgresql://")):
+        raise StoreError("PostgreSQL is not supported yet: use sqlite:///FILE")
+    return await SqliteStore.open(url)
+
+
 class SqliteStore:
     """``Store`` on one SQLite file."""
 

@@ -48,6 +48,8 @@ _HEADER_COUNT_MAX: Final = 100
 _STATUS_FINAL_MIN: Final = 200
 _CONNECT_SECONDS: Final = 10
 _KEEPALIVE_IDLE_SECONDS: Final = 20
+_SHORT_LIFE_NS: Final = NS_PER_S
+"""The second socket in a row that was lost sooner, without an answer, is not dialled at once."""
 
 
 class _Exchange:
@@ -105,7 +107,7 @@ class _Wire(asyncio.Protocol):
         received_ns = owner.clock.now_ns()
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fault = "the reply is not HTTP"
         if self._fault is not None:
             owner.on_wire_lost(self, self._fault)
@@ -171,8 +173,10 @@ class PinnedConnection:
         "_origin",
         "_queue",
         "_queue_max",
+        "_short_lives",
         "_timer",
         "_timer_at_ns",
+        "_up_since_ns",
         "_waiters",
         "_wire",
         "clock",
@@ -202,6 +206,8 @@ class PinnedConnection:
         self._wire: _Wire | None = None
         self._is_up = False
         self._is_closed = False
+        self._short_lives = 0
+        self._up_since_ns = 0
         self._busy: _Exchange | None = None
         self._queue: deque[_Exchange] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -294,6 +300,8 @@ class PinnedConnection:
         if wire is not self._wire or exchange is None:
             return
         self._busy = None
+        self._short_lives = 0
+        self._up_since_ns = 0
         self._backoff.reset()
         if not is_kept:
             self._drop_wire("the server ends the connection after each reply")
@@ -380,6 +388,8 @@ class PinnedConnection:
 
     def _drop_wire(self, reason: str) -> None:
         """Forget the socket; the request in flight is unknown."""
+        if self._is_up and self.clock.now_ns() - self._up_since_ns < _SHORT_LIFE_NS:
+            self._short_lives += 1
         wire, self._wire = self._wire, None
         exchange, self._busy = self._busy, None
         self._is_up = False
@@ -416,6 +426,8 @@ class PinnedConnection:
 
     async def _connect(self) -> None:
         """Try until connected; a cold connection tries once."""
+        if self._short_lives > 1:
+            await asyncio.sleep(self._backoff.next_delay_ns() / NS_PER_S)
         while True:
             try:
                 wire = await self._dial()
@@ -431,6 +443,7 @@ class PinnedConnection:
                 await asyncio.sleep(delay_ns / NS_PER_S)
                 continue
             self._wire, self._is_up = wire, True
+            self._up_since_ns = self.clock.now_ns()
             self._wake(None)
             break
         self._connect_task = None

@@ -57,6 +57,9 @@ class VenueAdapter(Protocol):
     def make_gateway(self, account: str, signer: Signer) -> OrderGateway:
         """Return an account's way to the venue."""
 
+    async def close(self) -> None:
+        """Close the connections for reads that readers, feeds and gateways left open."""
+
 
 _ENDPOINTS: Final = {
     ("aster", "mainnet"): Endpoints(

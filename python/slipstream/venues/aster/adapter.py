@@ -66,10 +66,13 @@ class AsterAdapter:
             local_addr=local_addr,
         )
         self._rests: dict[str, AsterRest] = {}
+        self._public: list[AsterRest] = []
 
     def make_reader(self) -> AsterReader:
         """Return the public reads."""
-        return AsterReader(self._access, AsterRest(self._access))
+        rest = AsterRest(self._access)
+        self._public.append(rest)
+        return AsterReader(self._access, rest)
 
     def make_book_feed(
         self,
@@ -90,6 +93,11 @@ class AsterAdapter:
     def make_gateway(self, account: str, signer: Signer) -> AsterGateway:
         """Return an account's way to the venue."""
         return AsterGateway(self._access, self._rest(signer), account=account, signer=signer)
+
+    async def close(self) -> None:
+        """Close the connections for reads; gateways and feeds have their own ends."""
+        for rest in (*self._public, *self._rests.values()):
+            await rest.close()
 
     def _rest(self, signer: Signer) -> AsterRest:
         """Return the calls of one key: feed and gateway share its nonces."""

@@ -63,18 +63,17 @@ class AsterBookFeed:
 
     async def run(self) -> None:
         """Keep all subscribed books in step; return only when cancelled."""
-        async with asyncio.TaskGroup() as group:
-            started = 0
-            while True:
-                self._has_work.clear()
-                for shard in self._shards[started:]:
-                    group.create_task(shard.run())
-                started = len(self._shards)
-                await self._has_work.wait()
-
-    async def close(self) -> None:
-        """Close the connection for snapshots."""
-        await self._rest.close()
+        try:
+            async with asyncio.TaskGroup() as group:
+                started = 0
+                while True:
+                    self._has_work.clear()
+                    for shard in self._shards[started:]:
+                        group.create_task(shard.run())
+                    started = len(self._shards)
+                    await self._has_work.wait()
+        finally:
+            await self._rest.close()
 
     def subscribe(self, symbol: str) -> None:
         """Start following a symbol; harmless when repeated."""
@@ -221,7 +220,7 @@ class _Shard:
                     self._on_report(f"snapshot of {book.symbol}: {error}")
                     pause_ns = max(pause_ns, error.retry_after_ns or 0)
                     break
-                except (errors.FeedError, errors.VenueError) as error:
+                except errors.VenueError as error:
                     self._on_report(f"snapshot of {book.symbol}: {error}")
                     pause_ns = max(pause_ns, 10 * _SNAPSHOT_PAUSE_NS)
             if not waiting or pause_ns > _SNAPSHOT_PAUSE_NS:
@@ -230,8 +229,9 @@ class _Shard:
     async def _snapshot(self, book: SymbolBook) -> None:
         parameters = (("symbol", book.symbol), ("limit", str(self._snapshot_levels)))
         weight = limits.depth_weight(self._snapshot_levels)
-        raw = await self._rest.call(Endpoint.DEPTH, parameters, weight=weight)
-        snapshot = market.decode_depth_snapshot(raw)
+        snapshot = await self._rest.ask(
+            Endpoint.DEPTH, market.decode_depth_snapshot, parameters, weight=weight
+        )
         if book.is_waiting and not book.on_snapshot(snapshot, self._access.clock.now_ns()):
             self._on_report(f"snapshot of {book.symbol} does not fit: {book.fault}")
             await asyncio.sleep(_SNAPSHOT_PAUSE_NS / NS_PER_S)

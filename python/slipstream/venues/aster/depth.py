@@ -29,6 +29,7 @@ class SymbolBook:
         "_book",
         "_buffer",
         "_is_synced",
+        "_sequence",
         "_was_synced",
         "fault",
         "gap_count",
@@ -45,6 +46,7 @@ class SymbolBook:
         self._book = Book(depth_max=depth_max)
         self._buffer: deque[tuple[DepthUpdate, TimeNs]] = deque(maxlen=_BUFFER_MAX)
         self._best: tuple[Px, Px] | None = None
+        self._sequence = 0
         self._is_synced = False
         self._was_synced = False
 
@@ -87,6 +89,7 @@ class SymbolBook:
         except BookError as error:
             self.on_gap(str(error))
             return
+        self._sequence = update.u
         self._is_synced = self._was_synced = True
 
     def on_snapshot(self, snapshot: DepthSnapshot, received_ns: TimeNs) -> bool:
@@ -99,6 +102,7 @@ class SymbolBook:
                 ts_ns=received_ns,
                 venue_ts_ms=snapshot.T,
             )
+            self._sequence = snapshot.lastUpdateId
             while self._buffer:
                 update, at_ns = self._buffer[0]
                 self._apply(update, at_ns)
@@ -117,8 +121,7 @@ class SymbolBook:
             self._best = None
         else:
             self._best = (ticker.bid_px, ticker.ask_px)
-        view = self.view()
-        if view is None or ticker.update_id <= view.sequence:
+        if not self._is_synced or ticker.update_id <= self._sequence:
             return
         try:
             self._book.trim_better_than(ticker.bid_px, ticker.ask_px)
@@ -142,7 +145,7 @@ class SymbolBook:
         self.mark_px = None
 
     def _apply(self, update: DepthUpdate, received_ns: TimeNs) -> None:
-        self._book.apply(
+        is_newer = self._book.apply(
             update.b,
             update.a,
             first_sequence=update.U,
@@ -151,3 +154,5 @@ class SymbolBook:
             ts_ns=received_ns,
             venue_ts_ms=update.T,
         )
+        if is_newer:
+            self._sequence = update.u

@@ -107,7 +107,9 @@ class _Kind(msgspec.Struct):
     e: str | None = None
     stream: str | None = None
     data: msgspec.Raw | None = None
-    id: int | None = None
+    id: object = None
+    code: object = None
+    error: object = None
 
 
 _KNOWN: Final = frozenset(
@@ -179,7 +181,7 @@ class UserEventDecoder:
             return self.decode(bytes(kind.data), received_ns)
         if kind.e in _KNOWN:
             raise DecodeError(f"{kind.e}: {str(error)[:160]}") from error
-        if kind.e is None and kind.id is not None:
+        if kind.e is None and not (kind.id is None and kind.code is None and kind.error is None):
             return [HeartbeatReply()]
         if kind.e is None:
             raise DecodeError("user stream $.e: expected an event's name") from error

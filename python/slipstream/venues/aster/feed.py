@@ -41,14 +41,13 @@ _KEY_EXPIRED: Final = "listen key expired"
 class _Session:
     """One socket of one listen key, and what it decodes."""
 
-    __slots__ = ("ended", "is_current", "key", "reason", "socket")
+    __slots__ = ("ended", "key", "reason", "socket")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.socket: WebSocket | None = None
         self.reason: str | None = None
         self.ended = asyncio.Event()
-        self.is_current = True
 
     def end(self, reason: str) -> None:
         """Say why it must end; the runner does the rest."""
@@ -70,6 +69,7 @@ class AsterAccountFeed:
         self._backoff = Backoff(access.random, first_ns=50 * NS_PER_MS)
         self._sink: AccountSink | None = None
         self._message_id = 0
+        self._sessions: set[_Session] = set()
 
     async def run(self, sink: AccountSink) -> None:
         """Connect, push events, reconnect with jittered backoff; return only when cancelled.
@@ -78,7 +78,6 @@ class AsterAccountFeed:
         first. When cancelled, sockets are closed and nothing more is pushed.
         """
         self._sink = sink
-        session: _Session | None = None
         try:
             while True:
                 try:
@@ -88,16 +87,20 @@ class AsterAccountFeed:
                     await asyncio.sleep(self._pause_ns(error) / NS_PER_S)
                     continue
                 self._push([FeedUp(self._clock.now_ns())])
-                session = await self._live(session)
-                reason = session.reason or "ended"
-                await self._discard(session)
+                reason = await self._live(session)
                 self._push([FeedDown(reason, self._clock.now_ns())])
+                self._abort_all()
                 if reason != _KEY_EXPIRED:
                     await asyncio.sleep(self._backoff.next_delay_ns() / NS_PER_S)
         finally:
             self._sink = None
-            if session is not None and session.socket is not None:
-                session.is_current = False
+            self._abort_all()
+
+    def _abort_all(self) -> None:
+        """End every socket at once."""
+        while self._sessions:
+            session = self._sessions.pop()
+            if session.socket is not None:
                 session.socket.abort("closed by us")
 
     def _pause_ns(self, error: errors.SlipstreamError) -> int:
@@ -124,17 +127,18 @@ class AsterAccountFeed:
             user_agent=HEADERS["User-Agent"],
             local_addr=self._access.local_addr,
         )
+        self._sessions.add(session)
         return session
 
-    async def _live(self, session: _Session) -> _Session:
-        """Look after a session until it ended; return the one that was current then."""
+    async def _live(self, session: _Session) -> str:
+        """Look after a session, and those that replace it, until one ended; return why."""
         now_ns = self._clock.now_ns()
         keep_ns, redial_ns = now_ns + _KEEP_ALIVE_NS, now_ns + _REDIAL_NS
         beat_ns = now_ns + _HEARTBEAT_NS
         while True:
             wait_ns = max(0, min(keep_ns, redial_ns, beat_ns) - self._clock.now_ns())
             if await self._wait_end(session, wait_ns):
-                return session
+                return session.reason or "ended"
             now_ns = self._clock.now_ns()
             if now_ns >= beat_ns:
                 beat_ns = now_ns + _HEARTBEAT_NS
@@ -191,20 +195,17 @@ class AsterAccountFeed:
         except (errors.FeedError, errors.VenueError) as error:
             return session, self._clock.now_ns() + self._pause_ns(error) + 60 * NS_PER_S
         await self._wait_end(fresh, _OVERLAP_NS)
-        await self._discard(session)
-        return fresh, self._clock.now_ns() + _REDIAL_NS
-
-    async def _discard(self, session: _Session) -> None:
-        session.is_current = False
+        self._sessions.discard(session)
         if session.socket is not None:
             await session.socket.close()
+        return fresh, self._clock.now_ns() + _REDIAL_NS
 
     def _on_messages(
         self, session: _Session, messages: Sequence[bytes], received_ns: TimeNs
     ) -> None:
         """Decode one read's frames and push what they say, in order."""
-        if not session.is_current:
-            return
+        if session not in self._sessions and session.socket is not None:
+            return  # replaced or given up
         events: list[AccountEvent] = []
         try:
             for raw in messages:

@@ -23,7 +23,7 @@ from slipstream.transport import http
 from slipstream.transport.token_bucket import TokenBucket
 from slipstream.units import TimeNs
 from slipstream.venues.aster import answers, faults, limits, wire
-from slipstream.venues.aster.auth import CLIENT_ORDER_ID_OFFSET, order_parameters
+from slipstream.venues.aster.auth import CLIENT_ORDER_ID_OFFSET, Parameters, order_parameters
 from slipstream.venues.aster.limits import Endpoint
 from slipstream.venues.aster.rest import AsterAccess, AsterRest
 from slipstream.venues.base import OutcomeSink, SignJob
@@ -33,6 +33,7 @@ __all__ = ["AsterGateway"]
 _OK: Final = 200
 _PAGE_SIZE: Final = 1_000
 _PAGE_COUNT_MAX: Final = 50
+_CLOSING_MAX: Final = 1_000
 
 
 class AsterGateway:
@@ -86,6 +87,8 @@ class AsterGateway:
     def sign_job(self, order: OrderRequest) -> SignJob:
         """Return what ``_core.sign_many`` needs; takes the nonce."""
         if order.is_reduction:
+            if len(self._closing) >= _CLOSING_MAX:
+                self._closing.clear()  # signed and never sent: they only lose their priority
             self._closing.add(order.client_order_id)
         return self._signer, ("order", order_parameters(order, self._nonces.take()))
 
@@ -146,30 +149,36 @@ class AsterGateway:
         """Read the whole account (weight 5).
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            DecodeError: the answer is not an account.
+            VenueError: as ``AsterRest.ask``.
         """
-        body = await self._rest.call(Endpoint.ACCOUNT)
-        return answers.decode_account(body, account=self._account, received_ns=self._clock.now_ns())
+
+        def decode(raw: bytes) -> AccountSnapshot:
+            received_ns = self._clock.now_ns()
+            return answers.decode_account(raw, account=self._account, received_ns=received_ns)
+
+        return await self._rest.ask(Endpoint.ACCOUNT, decode)
 
     async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:
         """Ask what became of an order; ``None`` when the venue denies knowing it (-2013).
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            DecodeError: the answer is not that order.
+            VenueError: as ``AsterRest.ask``.
         """
+
+        def decode(raw: bytes) -> OrderReport:
+            report = answers.decode_order_answer(raw, client_order_id)
+            if report.symbol != symbol:
+                found = wire.shown(report.symbol)
+                raise errors.DecodeError(f"order $.symbol: expected {symbol}, found {found}")
+            return report
+
         parameters = (("symbol", symbol), ("origClientOrderId", client_order_id))
         try:
-            body = await self._rest.call(Endpoint.QUERY_ORDER, parameters, is_urgent=True)
+            return await self._rest.ask(Endpoint.QUERY_ORDER, decode, parameters, is_urgent=True)
         except errors.Rejected as error:
             if error.code == faults.IS_ABSENT_CODE:
                 return None
             raise
-        report = answers.decode_order_answer(body, client_order_id)
-        if report.symbol != symbol:
-            raise errors.DecodeError(f"order $.symbol: expected {symbol}, found {report.symbol}")
-        return report
 
     async def fills_since(self, symbol: str, cursor: str | None) -> tuple[list[Fill], str | None]:
         """Read executions behind a cursor (the last trade id), oldest first.
@@ -178,50 +187,58 @@ class AsterGateway:
         seen twice are dropped. ``cursor=None`` begins where the venue does (seven days back).
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            DecodeError: the answer is not a list of trades, or the cursor is not ours.
+            VenueError: as ``AsterRest.ask``; also for a cursor that is not ours.
         """
         if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
-            raise errors.DecodeError(f"cursor of {symbol}: expected a trade id, found {cursor!r}")
-        from_id = None if cursor is None else int(cursor) + 1
-        found: dict[object, Fill] = {}
+            found = wire.shown(cursor)
+            raise errors.NotSent(f"cursor of {symbol}: expected a trade id, found {found}")
         last_id = None if cursor is None else int(cursor)
+        from_id = None if last_id is None else last_id + 1
+        fills: dict[object, Fill] = {}
         for _ in range(_PAGE_COUNT_MAX):
-            parameters = [("symbol", symbol), ("limit", str(_PAGE_SIZE))]
-            if from_id is not None:
-                parameters.append(("fromId", str(from_id)))
-            body = await self._rest.call(Endpoint.TRADES, tuple(parameters))
-            page = answers.decode_trades(
-                body, account=self._account, symbol=symbol, received_ns=self._clock.now_ns()
-            )
-            for trade_id, fill in page:
-                if from_id is not None and trade_id < from_id:
-                    raise errors.DecodeError(f"userTrades: expected ids from {from_id}")
-                found[fill.id, fill.side] = fill
+            page = await self._page(symbol, from_id)
+            for _, fill in page:
+                fills[fill.id, fill.side] = fill
+            is_full = len(page) >= _PAGE_SIZE
+            if is_full and page[-1][0] == from_id:
+                raise errors.UnknownOutcome(f"userTrades: one id fills a page: {from_id}")
             if page:
-                is_stuck = page[-1][0] == from_id
                 last_id = from_id = page[-1][0]
-                if is_stuck and len(page) == _PAGE_SIZE:
-                    raise errors.DecodeError(f"userTrades: one id fills a page: {last_id}")
-            if len(page) < _PAGE_SIZE:
-                return list(found.values()), None if last_id is None else str(last_id)
+            if not is_full:
+                return list(fills.values()), None if last_id is None else str(last_id)
         raise errors.UnknownOutcome(f"userTrades: more than {_PAGE_COUNT_MAX} pages of {symbol}")
+
+    async def _page(self, symbol: str, from_id: int | None) -> list[tuple[int, Fill]]:
+        """Read one page of executions, from an id on."""
+
+        def decode(raw: bytes) -> list[tuple[int, Fill]]:
+            received_ns = self._clock.now_ns()
+            page = answers.decode_trades(
+                raw, account=self._account, symbol=symbol, received_ns=received_ns
+            )
+            if from_id is not None and page and page[0][0] < from_id:
+                raise errors.DecodeError(f"userTrades: expected ids from {from_id}")
+            return page
+
+        parameters: Parameters = (("symbol", symbol), ("limit", str(_PAGE_SIZE)))
+        if from_id is not None:
+            parameters = (*parameters, ("fromId", str(from_id)))
+        return await self._rest.ask(Endpoint.TRADES, decode, parameters)
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set the leverage of a symbol; setting what is set is success.
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            UnknownOutcome: the venue answered with another leverage.
+            VenueError: as ``AsterRest.ask``; ``UnknownOutcome`` when the venue answers with
+                another leverage.
         """
         parameters = (("symbol", symbol), ("leverage", str(leverage)))
         try:
-            body = await self._rest.call(Endpoint.LEVERAGE, parameters)
+            found = await self._rest.ask(Endpoint.LEVERAGE, answers.decode_leverage, parameters)
         except errors.Rejected as error:
             if error.code in faults.IS_SETTLED_CODES:
                 return
             raise
-        found = answers.decode_leverage(body)
         if found != (symbol, leverage):
             raise errors.UnknownOutcome(
                 f"leverage: expected {symbol} at {leverage}, found {found[0]} at {found[1]}"
@@ -231,17 +248,15 @@ class AsterGateway:
         """Read the account's agent keys, their expiry and permissions.
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            DecodeError: the answer is not a list of agents.
+            VenueError: as ``AsterRest.ask``.
         """
-        return answers.decode_agents(await self._rest.call(Endpoint.AGENT))
+        return await self._rest.ask(Endpoint.AGENT, answers.decode_agents)
 
     async def agent(self) -> answers.Agent | None:
         """Return what the venue says of the key we sign with; ``None`` when it is not listed.
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            DecodeError: as ``agents``.
+            VenueError: as ``AsterRest.ask``.
         """
         own = self._signer.address.lower()
         for each in await self.agents():

@@ -27,10 +27,9 @@ class AsterReader:
         """Return every instrument that fits; take the venue's published weight limit.
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            DecodeError: not an exchangeInfo, or nothing in it fits.
+            VenueError: as ``AsterRest.ask``; also when nothing in it fits.
         """
-        rules = decode_exchange(await self._rest.call(Endpoint.EXCHANGE))
+        rules = await self._rest.ask(Endpoint.EXCHANGE, decode_exchange)
         self.unfit = rules.unfit
         if rules.weight_max is not None:
             self._access.budget.set_window_max(rules.weight_max)
@@ -40,12 +39,11 @@ class AsterReader:
         """Return the venue's clock, and follow it from here on.
 
         Raises:
-            VenueError: as ``AsterRest.call``.
-            DecodeError: not a time.
+            VenueError: as ``AsterRest.ask``.
         """
         clock = self._access.clock
         sent_us = clock.wall_us()
-        venue_ms = answers.decode_time(await self._rest.call(Endpoint.TIME))
+        venue_ms = await self._rest.ask(Endpoint.TIME, answers.decode_time)
         self._access.venue_clock.set_from(
             venue_ms, sent_wall_us=sent_us, received_wall_us=clock.wall_us()
         )

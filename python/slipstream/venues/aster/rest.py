@@ -5,9 +5,9 @@ calls of one account share (signer, nonces, a connection for reads beside the on
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from slipstream import errors
@@ -33,6 +33,8 @@ HEADERS: Final[Mapping[str, str]] = {
 HEADERS_WANTED: Final = frozenset({b"x-mbx-used-weight-1m", b"retry-after"})
 _OK: Final = 200
 _CALL_NS: Final = 10 * NS_PER_S
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,29 @@ class AsterRest:
         self.nonces = NonceSource(access.venue_clock)
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._connection.close()
+        """Close the connection; a later call opens a new one."""
+        closing, self._connection = self._connection, self._access.connection(is_warm=False)
+        await closing.close()
+
+    async def ask(
+        self,
+        endpoint: Endpoint,
+        decode: Callable[[bytes], _T],
+        parameters: Parameters = (),
+        *,
+        is_urgent: bool = False,
+        weight: int | None = None,
+    ) -> _T:
+        """Make one call and decode its answer.
+
+        Raises:
+            VenueError: as ``call``; an answer that cannot be decoded is ``UnknownOutcome``.
+        """
+        body = await self.call(endpoint, parameters, is_urgent=is_urgent, weight=weight)
+        try:
+            return decode(body)
+        except errors.DecodeError as error:
+            raise errors.UnknownOutcome(f"{endpoint.method} {endpoint.path}: {error}") from error
 
     async def call(
         self,

@@ -120,9 +120,7 @@ class Account:
     def unrealized(self, marks: Mapping[str, int]) -> int:
         """Return the profit of all positions at mark."""
         return sum(
-            item.unrealized(marks[item.symbol])
-            for item in self.positions.values()
-            if item.qty
+            item.unrealized(marks[item.symbol]) for item in self.positions.values() if item.qty
         )
 
     def available(self, marks: Mapping[str, int]) -> int:

@@ -59,8 +59,9 @@ class Admin:
     """Answers ``/_sim/`` requests for one venue."""
 
     def __init__(self, venue: "SimulatedVenue") -> None:
+        """Answer for one venue."""
         self._venue = venue
-        self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
+        self._routes: dict[tuple[str, str], Callable[[object], object]] = {
             ("POST", "/_sim/accounts"): self._each(self._add_account),
             ("GET", "/_sim/accounts"): self._accounts,
             ("POST", "/_sim/agents"): self._each(self._change_agent),
@@ -121,14 +122,13 @@ class Admin:
     def on_close(self, connection: Connection) -> None:
         """Nothing is kept for a connection."""
 
-    def _each(self, act: Callable[[Json], Any]) -> Callable[[Any], Any]:
-        def run(body: Any) -> Any:
-            rows = body if isinstance(body, list) else [body]
-            if not all(isinstance(row, dict) for row in rows):
-                message = "expected an object, or a list of objects"
-                raise AdminError(message)
-            answers = [act(row) for row in rows]
-            return answers if isinstance(body, list) else answers[0]
+    def _each(self, act: Callable[[Json], object]) -> Callable[[object], object]:
+        def run(body: object) -> object:
+            if isinstance(body, dict):
+                return act(body)
+            if not isinstance(body, list) or not all(isinstance(row, dict) for row in body):
+                raise AdminError("expected an object, or a list of objects")
+            return [act(row) for row in body]
 
         return run
 
@@ -177,12 +177,10 @@ class Admin:
         venue.log.append("admin", venue.clock.now_ns(), fields)
         return {"account": address, "agent": agent}
 
-    def _set_leverage(self, leverages: dict[str, int], value: Any) -> None:
+    def _set_leverage(self, leverages: dict[str, int], value: object) -> None:
         if value is None or type(value) is int:
             return
-        if not isinstance(value, dict) or not all(
-            type(v) is int for v in value.values()
-        ):
+        if not isinstance(value, dict) or not all(type(v) is int for v in value.values()):
             message = f"leverage: expected an integer or a map of them, found {value!r}"
             raise AdminError(message)
         leverages.update(value)
@@ -194,7 +192,7 @@ class Admin:
             raise AdminError(message)
         return symbol
 
-    def _accounts(self, _body: Any) -> list[Json]:
+    def _accounts(self, _body: object) -> list[Json]:
         return [
             {
                 "account": account.address,
@@ -250,10 +248,10 @@ class Admin:
         venue.log.append("fault", now_ns, {**fields, **rule.filters})
         return rule.describe()
 
-    def _faults(self, _body: Any) -> list[Json]:
+    def _faults(self, _body: object) -> list[Json]:
         return [rule.describe() for rule in self._venue.faults.rules]
 
-    def _clear_faults(self, _body: Any) -> Json:
+    def _clear_faults(self, _body: object) -> Json:
         return {"cleared": self._venue.faults.clear()}
 
     # -- market -------------------------------------------------------------------
@@ -285,9 +283,7 @@ class Admin:
             time_in_force=TimeInForce.IOC,
             position_side=str(body.get("position_side", "BOTH")),
             reduce_only=bool(body.get("reduce_only", False)),
-            client_order_id=str(
-                body.get("order_id") or venue.face.generated_client_id()
-            ),
+            client_order_id=str(body.get("order_id") or venue.face.generated_client_id()),
         )
         if body.get("move_market") and fills:
             venue.makers[symbol].recentre(fills[-1][0], venue.clock.now_ns())

@@ -5,6 +5,7 @@ Nothing here touches a float.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 UNIT: Final = 10**8
@@ -49,10 +50,12 @@ def to_text(raw: int, digits: int = DIGITS) -> str:
     return f"{sign}{whole}.{rest:08d}"[: len(sign) + len(str(whole)) + 1 + digits]
 
 
+@lru_cache(maxsize=1 << 16)
 def to_plain(raw: int) -> str:
     """Return a raw integer without trailing zeros (``0.001``, ``12``)."""
-    text = to_text(raw)
-    return text.rstrip("0").rstrip(".")
+    whole, rest = divmod(abs(raw), UNIT)
+    sign = "-" if raw < 0 else ""
+    return f"{sign}{whole}.{rest:08d}".rstrip("0") if rest else f"{sign}{whole}"
 
 
 def notional_of(px: int, qty: int) -> int:

@@ -14,6 +14,7 @@ class VenueClock:
     """
 
     def __init__(self) -> None:
+        """Fix the distance between the monotonic and the wall clock."""
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self.skew_ms = 0
 

@@ -6,7 +6,7 @@ What is put in first comes out first. With a delay of zero, calls run at once.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from slipstream.venues.sim.clock import NS_PER_MS, VenueClock
 
@@ -17,15 +17,14 @@ EARLY_NS: Final = 200_000
 class DelayLine:
     """Runs callbacks a fixed time after they were put in, in order."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: VenueClock, delay_ms: float
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: VenueClock, delay_ms: float) -> None:
+        """Start empty; ``delay_ms`` holds for every call."""
         self._loop = loop
         self._clock = clock
         self._delay_ns = int(delay_ms * NS_PER_MS)
-        self._queue: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
+        self._queue: deque[tuple[int, Callable[..., object], tuple[object, ...]]] = deque()
 
-    def put(self, callback: Callable[..., object], *arguments: Any) -> None:
+    def put(self, callback: Callable[..., object], *arguments: object) -> None:
         """Run a callback after the delay (at once when it is zero)."""
         if self._delay_ns == 0:
             callback(*arguments)

@@ -33,9 +33,7 @@ SNAPSHOT_EVERY: Final = 500
 class Listener(Protocol):
     """What a wire face hears from the core."""
 
-    def on_order(
-        self, account: Account, order: Order, execution: str, fill: Fill | None
-    ) -> None:
+    def on_order(self, account: Account, order: Order, execution: str, fill: Fill | None) -> None:
         """An order changed: NEW, TRADE, CANCELED or EXPIRED."""
 
     def on_account(
@@ -59,6 +57,7 @@ class Exchange:
     def __init__(
         self, instruments: dict[str, Instrument], clock: VenueClock, log: EventLog
     ) -> None:
+        """Open an empty book for each instrument."""
         self.instruments = instruments
         self.clock = clock
         self.log = log
@@ -218,9 +217,7 @@ class Exchange:
             return max(-held * spec.side, 0)
         return spec.qty
 
-    def _rest_or_expire(
-        self, account: Account, order: Order, book: Book, now_ns: int
-    ) -> None:
+    def _rest_or_expire(self, account: Account, order: Order, book: Book, now_ns: int) -> None:
         spec = order.spec
         px = spec.limit_px
         rests = spec.time_in_force in (TimeInForce.GTC, TimeInForce.GTX)
@@ -229,9 +226,7 @@ class Exchange:
         else:
             book.insert(spec.side, px, order.remaining_qty, order.order_id)
 
-    def _close(
-        self, account: Account, order: Order, status: Status, now_ns: int
-    ) -> None:
+    def _close(self, account: Account, order: Order, status: Status, now_ns: int) -> None:
         order.status = status
         order.updated_ms = self.clock.wall_ms(now_ns)
         self._forget_open(account, order)
@@ -257,18 +252,14 @@ class Exchange:
         for match in matches:
             if taker is not None:
                 self._apply_fill(taker, order, match, at_ms, sequence)
-                touched.setdefault(taker.address, (taker, set()))[1].add(
-                    spec.position_side
-                )
+                touched.setdefault(taker.address, (taker, set()))[1].add(spec.position_side)
             if match.maker_id == BACKGROUND:
                 if self.on_taken is not None:
                     self.on_taken(spec.symbol, -spec.side, match.px, now_ns)
             else:
                 maker = self._fill_maker(match, at_ms, sequence)
                 resting = self._orders[match.maker_id]
-                touched.setdefault(maker.address, (maker, set()))[1].add(
-                    resting.spec.position_side
-                )
+                touched.setdefault(maker.address, (maker, set()))[1].add(resting.spec.position_side)
         for account, sides in touched.values():
             positions = [account.position(spec.symbol, side) for side in sorted(sides)]
             self.listener.on_account(account, "ORDER", positions, at_ms)
@@ -427,9 +418,7 @@ class Exchange:
         }
         self.log.append("order", now_ns, fields)
 
-    def _log_fill(
-        self, order: Order, fill: Fill, position: Position, *, off_book: bool
-    ) -> None:
+    def _log_fill(self, order: Order, fill: Fill, position: Position, *, off_book: bool) -> None:
         fields = {
             "account": order.account,
             "order_id": fill.order_id,

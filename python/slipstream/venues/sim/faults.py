@@ -96,7 +96,8 @@ class FaultBox:
     """All active rules of one venue."""
 
     def __init__(self, seed: int) -> None:
-        self._random = Random(f"{seed}:faults")
+        """Start without rules; probabilities draw from the seed."""
+        self._random = Random(f"{seed}:faults")  # noqa: S311 - a simulation, replayed by seed
         self._next_id = 1
         self.rules: list[FaultRule] = []
 
@@ -118,9 +119,7 @@ class FaultBox:
             if key in description and type(description[key]) is not int:
                 message = f"{key}: expected an integer, found {description[key]!r}"
                 raise FaultError(message)
-        filters = {
-            key: str(description[key]).lower() for key in _FILTERS if key in description
-        }
+        filters = {key: str(description[key]).lower() for key in _FILTERS if key in description}
         duration_ms = description.get("duration_ms")
         rule = FaultRule(
             rule_id=self._next_id,
@@ -145,9 +144,7 @@ class FaultBox:
     def clear(self, rule_id: int | None = None) -> int:
         """Remove one rule, or all; return how many went."""
         before = len(self.rules)
-        self.rules = [
-            rule for rule in self.rules if rule_id not in (None, rule.rule_id)
-        ]
+        self.rules = [rule for rule in self.rules if rule_id not in (None, rule.rule_id)]
         return before - len(self.rules)
 
     def hit(
@@ -159,9 +156,7 @@ class FaultBox:
                 return rule
         return None
 
-    def _strikes(
-        self, rule: FaultRule, traits: Mapping[str, str], now_ns: int
-    ) -> bool:
+    def _strikes(self, rule: FaultRule, traits: Mapping[str, str], now_ns: int) -> bool:
         if rule.expires_ns is not None and now_ns >= rule.expires_ns:
             return False
         for key, wanted in rule.filters.items():

@@ -46,9 +46,8 @@ class Request:
 
     __slots__ = ("arrival_ns", "body", "connection", "head", "method", "path", "query")
 
-    def __init__(
-        self, connection: "Connection", method: str, target: str, head: bytes
-    ) -> None:
+    def __init__(self, connection: "Connection", method: str, target: str, head: bytes) -> None:
+        """Cut the target into path and query; the body follows."""
         self.connection = connection
         self.method = method
         path, _, query = target.partition("?")
@@ -98,10 +97,22 @@ def find_header(lowered: bytes, head: bytes, name: bytes) -> bytes | None:
     return head[start : end if end >= 0 else len(head)].strip()
 
 
+def _body_size(lowered: bytes, head: bytes) -> int:
+    """Return how many bytes of body follow, or minus the status that refuses them."""
+    length = find_header(lowered, head, b"content-length")
+    if length is None:
+        return -411 if b"\r\ntransfer-encoding:" in lowered else 0
+    if not length.isdigit() or len(length) > 10:  # noqa: PLR2004 - digits of 16 MiB
+        return -400
+    size = int(length)
+    return -413 if size > BODY_BYTES_MAX else size
+
+
 class Connection(asyncio.Protocol):
     """One client socket, HTTP first and perhaps a WebSocket later."""
 
     def __init__(self, application: Application, clock_ns: Callable[[], int]) -> None:
+        """Serve an application; ``clock_ns`` stamps arrivals."""
         self._application = application
         self._clock_ns = clock_ns
         self._buffer = b""
@@ -129,12 +140,12 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._application.on_close(self)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, received: bytes) -> None:
         """Parse what came; answer in order."""
         if self._reader is not None:
-            self._feed_frames(data)
+            self._feed_frames(self._reader, received)
             return
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer = self._buffer + received if self._buffer else received
         while self._buffer and not self._closing and self._reader is None:
             if not self._parse_one():
                 break
@@ -150,29 +161,16 @@ class Connection(asyncio.Protocol):
                 self._refuse(413)
             return False
         head = buffer[:end]
-        line = head[: head.find(b"\r\n")] if b"\r\n" in head else head
-        parts = line.split(b" ")
-        if len(parts) != 3 or not line.isascii():  # noqa: PLR2004
-            self._refuse(400)
-            return False
         lowered = head.lower()
-        size = 0
-        length = find_header(lowered, head, b"content-length")
-        if length is not None:
-            if not length.isdigit() or len(length) > 10:  # noqa: PLR2004
-                self._refuse(400)
-                return False
-            size = int(length)
-            if size > BODY_BYTES_MAX:
-                self._refuse(413)
-                return False
-        elif b"\r\ntransfer-encoding:" in lowered:
-            self._refuse(411)
+        parts = head.partition(b"\r\n")[0].split(b" ")
+        size = _body_size(lowered, head)
+        if len(parts) != 3 or not parts[1].isascii() or size < 0:  # noqa: PLR2004
+            self._refuse(-size if size < 0 else 400)
             return False
         stop = end + 4 + size
         if len(buffer) < stop:
             return False
-        request = Request(self, parts[0].decode(), parts[1].decode(), head)
+        request = Request(self, parts[0].decode("latin-1"), parts[1].decode(), head)
         request.body = buffer[end + 4 : stop]
         request.arrival_ns = self._clock_ns()
         self._buffer = buffer[stop:]
@@ -238,22 +236,17 @@ class Connection(asyncio.Protocol):
         self._reader = FrameReader()
         self.transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
-            % accept_token(key)
+            b"Connection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n" % accept_token(key)
         )
         self._application.on_open(self, request)
         rest, self._buffer = self._buffer, b""
-        if rest:
-            self._feed_frames(rest)
+        self._feed_frames(self._reader, rest)
 
-    def _feed_frames(self, received: bytes) -> None:
-        if self._closing or self._reader is None:
-            return
+    def _feed_frames(self, reader: FrameReader, received: bytes) -> None:
         try:
-            for opcode, payload in self._reader.feed(received):
-                self._on_frame(opcode, payload)
-                if self._closing:
-                    return
+            for opcode, payload in reader.feed(received):
+                if not self._closing:
+                    self._on_frame(opcode, payload)
         except FrameError as error:
             self.close(error.code, str(error))
 

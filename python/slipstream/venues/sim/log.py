@@ -16,11 +16,13 @@ class EventLog:
     """Append-only memory of requests, orders, fills, books, streams, faults, checks."""
 
     def __init__(self, clock: VenueClock) -> None:
+        """Start empty."""
         self._clock = clock
         self._lines: list[bytes] = []
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
+        """Return how many lines there are."""
         return len(self._lines)
 
     def append(self, kind: str, now_ns: int, fields: dict[str, Any]) -> None:

@@ -38,12 +38,12 @@ class MakerSettings:
 class Generator:
     """Draws the ladder of one symbol around a centre that walks at random."""
 
-    def __init__(
-        self, instrument: Instrument, seed: int, settings: MakerSettings
-    ) -> None:
+    def __init__(self, instrument: Instrument, seed: int, settings: MakerSettings) -> None:
+        """Quote nothing until the first step."""
+        """Start at the instrument's centre."""
         self._instrument = instrument
         self._settings = settings
-        self._random = Random(f"{seed}:{instrument.symbol}")
+        self._random = Random(f"{seed}:{instrument.symbol}")  # noqa: S311 - replayed by seed
         self._sizes: Ladder = {}
         self.centre_px = instrument.centre_px
 
@@ -90,6 +90,7 @@ class Recording:
     """Plays recorded ladders forth and back, moved to a centre price."""
 
     def __init__(self, instrument: Instrument, frames: Sequence[Frame]) -> None:
+        """Start at the first frame."""
         self._instrument = instrument
         self._frames = frames
         self._index = 0
@@ -140,6 +141,7 @@ class Maker:
         source: Generator | Recording,
         settings: MakerSettings,
     ) -> None:
+        """Quote nothing until the first step."""
         self._exchange = exchange
         self._symbol = symbol
         self._book = exchange.books[symbol]
@@ -152,6 +154,11 @@ class Maker:
     def on_taken(self, side: int, px: int, now_ns: int) -> None:
         """Note that orders took from a level; it is restored after the delay."""
         self._refill_at_ns[side, px] = now_ns + self.settings.replenish_ns
+
+    @property
+    def has_taken(self) -> bool:
+        """Whether a taken level still waits to be restored."""
+        return bool(self._refill_at_ns)
 
     def pin_mark(self, px: int | None) -> None:
         """Hold the mark price, or let it follow the mid again (None)."""

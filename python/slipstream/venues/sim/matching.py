@@ -36,6 +36,7 @@ class Level:
     __slots__ = ("queue", "total")
 
     def __init__(self) -> None:
+        """Start without entries."""
         self.queue: deque[list[int]] = deque()
         self.total = 0
 
@@ -50,6 +51,7 @@ class Half:
     __slots__ = ("levels", "prices", "side")
 
     def __init__(self, side: int) -> None:
+        """Start without levels."""
         self.side = side
         self.levels: dict[int, Level] = {}
         self.prices: list[int] = []
@@ -77,10 +79,8 @@ class Half:
 
     def top(self, count: int) -> list[tuple[int, int]]:
         """Return up to ``count`` levels, best first."""
-        if self.side == BUY:
-            chosen = self.prices[: -count - 1 : -1]
-        else:
-            chosen = self.prices[:count]
+        prices = self.prices
+        chosen = prices[: -count - 1 : -1] if self.side == BUY else prices[:count]
         return [(px, self.levels[px].total) for px in chosen]
 
 
@@ -88,6 +88,7 @@ class Book:
     """The order book of one symbol."""
 
     def __init__(self, symbol: str, *, sequence: int = 1_000) -> None:
+        """Start empty at a sequence."""
         self.symbol = symbol
         self.sequence = sequence
         self.bids = Half(BUY)

@@ -37,10 +37,11 @@ class Why(StrEnum):
     OPEN_ORDER_CAP = "open_order_cap"
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
+class Refused(Exception):
     """The core refused an order; ``why`` says for what reason."""
 
     def __init__(self, why: Why) -> None:
+        """Keep the reason."""
         super().__init__(why.value)
         self.why = why
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import itertools
+import os
 import resource
 import signal
 import sys
@@ -34,6 +36,7 @@ from slipstream.venues.sim.verify import DeferredVerifier
 VENUES: Final = ("aster",)
 STEP_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 1.0
+QUIET_TURNS: Final = 5
 BACKLOG: Final = 8192
 
 
@@ -72,6 +75,7 @@ class SimulatedVenue:
     """One venue with its books, accounts, face and admin side."""
 
     def __init__(self, settings: SimSettings) -> None:
+        """Build a venue; must run inside the event loop."""
         self.settings = settings
         self.clock = VenueClock()
         self.log = EventLog(self.clock)
@@ -121,13 +125,20 @@ class SimulatedVenue:
             self.exchange.log_snapshot(self.exchange.books[symbol], now_ns)
 
     async def run_makers(self) -> None:
-        """Step the makers for ever, one after the other across the interval."""
+        """Step the makers for ever, one after the other across the interval.
+
+        Symbols that nobody watches or trades step once in a few rounds.
+        """
         pause = STEP_SECONDS / len(self.makers)
-        while True:
-            for maker in self.makers.values():
-                maker.restore_due(self.clock.now_ns())
-                maker.step(self.clock.now_ns())
+        for turn in itertools.count():
+            for symbol, maker in self.makers.items():
+                if turn % QUIET_TURNS == 0 or self._is_lively(symbol, maker):
+                    maker.restore_due(self.clock.now_ns())
+                    maker.step(self.clock.now_ns())
                 await asyncio.sleep(pause)
+
+    def _is_lively(self, symbol: str, maker: Maker) -> bool:
+        return maker.has_taken or self.face.markets.is_watched(symbol)
 
     async def run_sweeps(self) -> None:
         """Expire and ping for ever."""
@@ -169,9 +180,7 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _listen(
-    application: Application, venue: SimulatedVenue
-) -> tuple[asyncio.Server, int]:
+async def _listen(application: Application, venue: SimulatedVenue) -> tuple[asyncio.Server, int]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: Connection(application, venue.clock.now_ns),
@@ -188,19 +197,21 @@ async def _until_told(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
+    descriptor = sys.stdin.fileno()
+
     def on_input() -> None:
-        if not sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]
-            loop.remove_reader(sys.stdin.fileno())
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
             stop.set()
 
     try:
-        loop.add_reader(sys.stdin.fileno(), on_input)
+        loop.add_reader(descriptor, on_input)
     except (OSError, ValueError):
         # Standard input is closed or a plain file: then only a signal ends the run.
         await stop.wait()
         return
     await stop.wait()
-    loop.remove_reader(sys.stdin.fileno())
+    loop.remove_reader(descriptor)
 
 
 async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None]) -> None:
@@ -219,9 +230,7 @@ async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None
     host = settings.host
     on_ready(
         {
-            "venues": {
-                "aster": {"rest": f"http://{host}:{port}", "ws": f"ws://{host}:{port}"}
-            },
+            "venues": {"aster": {"rest": f"http://{host}:{port}", "ws": f"ws://{host}:{port}"}},
             "admin": f"http://{host}:{admin_port}",
             "weight_factor": settings.weight_factor,
         }

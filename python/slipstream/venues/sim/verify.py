@@ -78,11 +78,13 @@ class DeferredVerifier:
     """
 
     def __init__(self, on_verdict: Callable[[int, bool], None]) -> None:
+        """Start without a process; ``on_verdict`` gets (token, good)."""
         self._on_verdict = on_verdict
         self._waiting: list[bytes] = []
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
         self.queued = 0
         self.settled = 0
 
@@ -98,9 +100,7 @@ class DeferredVerifier:
         )
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
-    def put(
-        self, token: int, text: bytes, signature: str, address: str, chain: int
-    ) -> None:
+    def put(self, token: int, text: bytes, signature: str, address: str, chain: int) -> None:
         """Queue one check; it leaves when the venue has been quiet for a moment."""
         self.queued += 1
         line = f"{token} {chain} {address} {signature or '-'} {text.hex()}\n"
@@ -128,12 +128,16 @@ class DeferredVerifier:
             token, _, verdict = line.partition(b" ")
             self.settled += 1
             self._on_verdict(int(token), verdict.strip() == b"1")
+            if self.settled == self.queued:
+                self._idle.set()
+        self._idle.set()
 
     async def drain(self) -> None:
-        """Wait until every queued check has its verdict."""
+        """Wait until every queued check has its verdict, or the process is gone."""
         self._flush()
-        while self.settled < self.queued and not self.is_broken:
-            await asyncio.sleep(0.01)
+        if self.settled < self.queued and not self.is_broken:
+            self._idle.clear()
+            await self._idle.wait()
 
     @property
     def is_broken(self) -> bool:

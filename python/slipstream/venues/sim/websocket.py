@@ -21,6 +21,7 @@ class FrameError(Exception):
     """The peer broke the protocol; ``code`` is the close code to answer with."""
 
     def __init__(self, code: int, reason: str) -> None:
+        """Keep the close code."""
         super().__init__(reason)
         self.code = code
 
@@ -50,6 +51,7 @@ class FrameReader:
     """Cuts a client's byte stream into messages; fragments are joined."""
 
     def __init__(self) -> None:
+        """Start empty."""
         self._buffer = bytearray()
         self._fragments = bytearray()
         self._opcode = 0

@@ -18,6 +18,7 @@ class NonceRing:
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
+        """Start without nonces."""
         self._kept: list[int] = []
 
     def accept(self, nonce: int, now_us: int, window_us: int) -> bool:

@@ -32,6 +32,7 @@ class Call:
     )
 
     def __init__(self, request: Request, route: "Route", now_ns: int) -> None:
+        """Start a call on its route; nothing is parsed yet."""
         self.request = request
         self.route = route
         self.now_ns = now_ns

@@ -7,6 +7,7 @@ class ApiError(Exception):
     """An answer that refuses; ``status`` is the HTTP status."""
 
     def __init__(self, code: int, msg: str, status: int = 400) -> None:
+        """Keep the code, message and HTTP status of the answer."""
         super().__init__(msg)
         self.code = code
         self.msg = msg

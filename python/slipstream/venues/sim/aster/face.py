@@ -7,7 +7,7 @@ what belongs to the wire (agents, limits, streams); everything else is the core'
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -31,7 +31,6 @@ from slipstream.venues.sim.aster.limits import RateLimits
 from slipstream.venues.sim.aster.marketdata import MarketStreams
 from slipstream.venues.sim.aster.sockets import SocketDesk
 from slipstream.venues.sim.aster.userstream import UserStreams
-from slipstream.venues.sim.clock import NS_PER_MS
 from slipstream.venues.sim.delays import DelayLine
 from slipstream.venues.sim.exchange import Exchange
 from slipstream.venues.sim.faults import REQUEST_KINDS, FaultBox, FaultRule
@@ -76,6 +75,7 @@ class AsterFace:
         settings: FaceSettings,
         verifier: DeferredVerifier | None,
     ) -> None:
+        """Put the face before a core; must run inside the event loop."""
         loop = asyncio.get_running_loop()
         self.exchange = exchange
         self.clock = exchange.clock
@@ -97,7 +97,6 @@ class AsterFace:
         self._check_token = 0
         self._client_id = 0
         self._last_px: dict[str, int] = {}
-        self._by_agent: dict[str, set[Connection]] = {}
         exchange.listener = self
 
     # -- requests -----------------------------------------------------------------
@@ -153,7 +152,7 @@ class AsterFace:
         if answer is not LATER:
             self.answer(call, answer)
 
-    def answer(self, call: Call, answer: Any) -> None:
+    def answer(self, call: Call, answer: object) -> None:
         """Send a good answer on its way."""
         self._finish(call, 200, orjson.dumps(answer), 0)
 
@@ -243,9 +242,7 @@ class AsterFace:
             except ApiError as error:
                 self.refuse(call, error)
         elif rule.kind == "waf_403":
-            self.outbound.put(
-                request.connection.respond_raw, 403, b"text/html", b"<html></html>"
-            )
+            self.outbound.put(request.connection.respond_raw, 403, b"text/html", b"<html></html>")
         elif rule.kind == "reject":
             self.refuse(call, ApiError(rule.code, rule.msg, rule.status))
         # What is left is "hang": the request is never answered and never executed.
@@ -257,9 +254,7 @@ class AsterFace:
         except ApiError as error:
             self.refuse(call, error)
 
-    def _finish_faulty(
-        self, call: Call, rule: FaultRule, status: int, body: bytes
-    ) -> None:
+    def _finish_faulty(self, call: Call, rule: FaultRule, status: int, body: bytes) -> None:
         connection = call.request.connection
         if rule.kind == "lost_ack":
             connection.drop()
@@ -267,14 +262,10 @@ class AsterFace:
             late = b'{"code":-1007,"msg":"Timeout; execution status unknown."}'
             self.outbound.put(connection.respond, 503, late, call.extra)
         elif rule.kind == "garbage":
-            self.outbound.put(
-                connection.respond_raw, 200, b"text/html", b"<html>oops</html>"
-            )
+            self.outbound.put(connection.respond_raw, 200, b"text/html", b"<html>oops</html>")
         elif rule.kind == "delay_response":
             loop = asyncio.get_running_loop()
-            loop.call_later(
-                rule.delay_ms / 1000, connection.respond, status, body, call.extra
-            )
+            loop.call_later(rule.delay_ms / 1000, connection.respond, status, body, call.extra)
         # What is left is "hang" after execution: no answer at all.
 
     # -- authentication -----------------------------------------------------------
@@ -304,16 +295,11 @@ class AsterFace:
         allowed = agent.ip_whitelist.replace(",", " ").split()
         needed = "canPerpTrade" if call.route.is_trade else "canRead"
         if (allowed and ip not in allowed) or not agent.permissions.get(needed, False):
-            raise ApiError(
-                -2015, "Invalid API-key, IP, or permissions for action.", 401
-            )
+            raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
         if call.route.needs_deposit and not account.deposited:
             raise ApiError(-5050, "DEPOSIT_REQUIRED", 403)
-        self._by_agent.setdefault(signer, set()).add(call.request.connection)
 
-    def _check_signature(
-        self, call: Call, text: bytes, signature: str, agent: Agent
-    ) -> None:
+    def _check_signature(self, call: Call, text: bytes, signature: str, agent: Agent) -> None:
         chain = self.settings.chain_id
         is_deferred = call.route.name in DEFERRED_ROUTES
         if self.verifier is not None and is_deferred and not self.verifier.is_broken:
@@ -352,9 +338,7 @@ class AsterFace:
         """Return the last traded price, the mark before the first trade."""
         return self._last_px.get(symbol) or self.exchange.marks[symbol]
 
-    def log_rejection(
-        self, call: Call, parameters: Mapping[str, str], error: ApiError
-    ) -> None:
+    def log_rejection(self, call: Call, parameters: Mapping[str, str], error: ApiError) -> None:
         """Write a refused order into the log."""
         symbol = parameters.get("symbol", "")
         book = self.exchange.books.get(symbol)
@@ -379,9 +363,7 @@ class AsterFace:
 
     # -- what the core tells ------------------------------------------------------
 
-    def on_order(
-        self, account: Account, order: Order, execution: str, fill: Fill | None
-    ) -> None:
+    def on_order(self, account: Account, order: Order, execution: str, fill: Fill | None) -> None:
         """Pass an order event to the user stream."""
         self.users.on_order(account, order, execution, fill)
 
@@ -436,8 +418,6 @@ class AsterFace:
         """Forget a socket."""
         if connection.state is not None:
             self.sockets.on_close(connection)
-        for connections in self._by_agent.values():
-            connections.discard(connection)
 
     def drop_streams(self, account: str | None) -> int:
         """Reset the user streams of an account, or every WebSocket; return how many."""
@@ -465,6 +445,3 @@ class AsterFace:
         elif account not in found.accounts:
             found.accounts.append(account)
         return found
-
-
-MINUTE_NS: Final = 60_000 * NS_PER_MS

@@ -22,9 +22,7 @@ BAND_PPM: Final = 50_000
 PPM: Final = 1_000_000
 
 
-def read_instrument(
-    parameters: dict[str, str], instruments: dict[str, Instrument]
-) -> Instrument:
+def read_instrument(parameters: dict[str, str], instruments: dict[str, Instrument]) -> Instrument:
     """Return the instrument a request names.
 
     Raises:
@@ -48,9 +46,7 @@ def _read_amount(parameters: dict[str, str], name: str, digits: int) -> int:
     except AmountError as error:
         raise illegal(name) from error
     if fraction_digits(text) > digits:
-        raise ApiError(
-            -1111, "Precision is over the maximum defined for this asset."
-        )
+        raise ApiError(-1111, "Precision is over the maximum defined for this asset.")
     return raw
 
 
@@ -168,6 +164,5 @@ def _check_notional(instrument: Instrument, spec: OrderSpec, mark_px: int) -> No
         least = to_plain(instrument.notional_min)
         raise ApiError(
             -4164,
-            f"Order's notional must be no smaller than {least} "
-            "(unless you choose reduce only)",
+            f"Order's notional must be no smaller than {least} (unless you choose reduce only)",
         )

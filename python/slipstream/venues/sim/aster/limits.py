@@ -44,6 +44,7 @@ class RateLimits:
     """Counts weight and orders; times are milliseconds given by the caller."""
 
     def __init__(self, weight_factor: int = 1) -> None:
+        """Start with nothing used; ``weight_factor`` multiplies the weight limit."""
         self.weight_limit = WEIGHT_PER_MINUTE * weight_factor
         self._addresses: dict[str, _Address] = {}
         self._orders: dict[str, _Window] = {}
@@ -86,9 +87,7 @@ class RateLimits:
 
     def _banned(self, ip: str, address: _Address) -> ApiError:
         until_ms = address.banned_until_ms
-        return ApiError(
-            -1003, f"Too many requests; IP({ip}) banned until {until_ms}.", 418
-        )
+        return ApiError(-1003, f"Too many requests; IP({ip}) banned until {until_ms}.", 418)
 
     def charge_order(self, account: str, limit: int, now_ms: int) -> int:
         """Count an order; return the orders of this minute.

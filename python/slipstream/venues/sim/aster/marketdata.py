@@ -46,6 +46,7 @@ class MarketStreams:
         faults: FaultBox,
         send: Callable[[Connection, bytes], None],
     ) -> None:
+        """Start without channels; ``send`` writes frames to a connection."""
         self._exchange = exchange
         self._faults = faults
         self._send = send
@@ -78,6 +79,10 @@ class MarketStreams:
         if not channel.subscribers:
             del self._channels[name]
             self._by_symbol[channel.topic.symbol].remove(channel)
+
+    def is_watched(self, symbol: str) -> bool:
+        """Return whether any socket listens to a stream of a symbol."""
+        return bool(self._by_symbol.get(symbol))
 
     def _schedule(self, cadence_ms: int) -> None:
         loop = asyncio.get_running_loop()

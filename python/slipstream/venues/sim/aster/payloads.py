@@ -82,9 +82,7 @@ def trade_row(fill: Fill, maker_asset: str = "USDT") -> Json:
     }
 
 
-def order_event(
-    order: Order, execution: str, fill: Fill | None, event_ms: int
-) -> Json:
+def order_event(order: Order, execution: str, fill: Fill | None, event_ms: int) -> Json:
     """Return ORDER_TRADE_UPDATE for an order as it stands now."""
     spec = order.spec
     body: Json = {

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from slipstream.venues.sim.accounts import Account, Position
 from slipstream.venues.sim.amounts import notional_of, to_plain, to_text
-from slipstream.venues.sim.aster.call import Call, Route
+from slipstream.venues.sim.aster.call import Call, Handler, Route
 from slipstream.venues.sim.aster.errors import ApiError, illegal, missing
 from slipstream.venues.sim.aster.filters import read_instrument
 from slipstream.venues.sim.aster.payloads import maintenance_of
@@ -102,8 +102,7 @@ def account_summary(face: "AsterFace", call: Call) -> Json:
         "maxWithdrawAmount": free,
         "assets": [asset],
         "positions": [
-            _account_position(face, account, item)
-            for item in listed_positions(face, account)
+            _account_position(face, account, item) for item in listed_positions(face, account)
         ],
     }
 
@@ -189,9 +188,7 @@ def set_margin_type(face: "AsterFace", call: Call) -> Json:
     if (wanted == "ISOLATED") == (symbol in account.isolated):
         raise ApiError(-4046, "No need to change margin type.")
     if any(order.spec.symbol == symbol for order in account.open_orders.values()):
-        raise ApiError(
-            -4047, "Margin type cannot be changed if there exists open orders."
-        )
+        raise ApiError(-4047, "Margin type cannot be changed if there exists open orders.")
     if any(p.qty for p in account.positions.values() if p.symbol == symbol):
         raise ApiError(-4048, "Margin type cannot be changed if there exists position.")
     if wanted == "ISOLATED":
@@ -220,13 +217,9 @@ def set_dual(face: "AsterFace", call: Call) -> Json:
     if wanted == account.hedge:
         raise ApiError(-4059, "No need to change position side.")
     if account.open_orders:
-        raise ApiError(
-            -4067, "Position side cannot be changed if there exists open orders."
-        )
+        raise ApiError(-4067, "Position side cannot be changed if there exists open orders.")
     if any(item.qty for item in account.positions.values()):
-        raise ApiError(
-            -4068, "Position side cannot be changed if there exists position."
-        )
+        raise ApiError(-4068, "Position side cannot be changed if there exists position.")
     account.hedge = wanted
     face.users.on_config(account, _account_flags(account))
     return SUCCESS
@@ -346,7 +339,7 @@ def close_listen_key(face: "AsterFace", call: Call) -> Json:
     return {}
 
 
-def _signed(name: str, handler: Any, weight: int, **flags: bool) -> Route:
+def _signed(name: str, handler: Handler, weight: int, **flags: bool) -> Route:
     return Route(name, handler, weight, is_signed=True, **flags)
 
 
@@ -355,19 +348,11 @@ ROUTES: Final = {
     ("GET", "/fapi/v3/accountWithJoinMargin"): _signed("account", account_summary, 5),
     ("GET", "/fapi/v3/account"): _signed("account", account_summary, 5),
     ("GET", "/fapi/v3/positionRisk"): _signed("positionRisk", position_risk, 5),
-    ("POST", "/fapi/v3/leverage"): _signed(
-        "setLeverage", set_leverage, 1, is_trade=True
-    ),
-    ("POST", "/fapi/v3/marginType"): _signed(
-        "setMarginType", set_margin_type, 1, is_trade=True
-    ),
+    ("POST", "/fapi/v3/leverage"): _signed("setLeverage", set_leverage, 1, is_trade=True),
+    ("POST", "/fapi/v3/marginType"): _signed("setMarginType", set_margin_type, 1, is_trade=True),
     ("GET", "/fapi/v3/positionSide/dual"): _signed("getDual", get_dual, 30),
-    ("POST", "/fapi/v3/positionSide/dual"): _signed(
-        "setDual", set_dual, 1, is_trade=True
-    ),
-    ("GET", "/fapi/v3/multiAssetsMargin"): _signed(
-        "getMultiAssets", get_multi_assets, 30
-    ),
+    ("POST", "/fapi/v3/positionSide/dual"): _signed("setDual", set_dual, 1, is_trade=True),
+    ("GET", "/fapi/v3/multiAssetsMargin"): _signed("getMultiAssets", get_multi_assets, 30),
     ("POST", "/fapi/v3/multiAssetsMargin"): _signed(
         "setMultiAssets", set_multi_assets, 1, is_trade=True
     ),

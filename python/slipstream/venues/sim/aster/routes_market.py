@@ -52,9 +52,7 @@ def exchange_info(face: "AsterFace", call: Call) -> Json:
             {"rateLimitType": "ORDERS", **minute, "limit": ORDERS_PER_MINUTE},
         ],
         "exchangeFilters": [],
-        "assets": [
-            {"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}
-        ],
+        "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
         "symbols": [symbol_row(item) for item in face.exchange.instruments.values()],
     }
 
@@ -151,13 +149,10 @@ ROUTES: Final = {
     ("GET", "/fapi/v3/ping"): Route("ping", ping, 1),
     ("GET", "/fapi/v3/time"): Route("time", server_time, 1),
     ("GET", "/fapi/v3/exchangeInfo"): Route("exchangeInfo", exchange_info, 1),
+    ("GET", "/api/v3/time"): Route("spotTime", server_time, 1),
     ("GET", "/api/v3/exchangeInfo"): Route("spotInfo", spot_exchange_info, 1),
     ("GET", "/fapi/v3/depth"): Route("depth", depth, _depth_weight),
     ("GET", "/fapi/v3/premiumIndex"): Route("premiumIndex", premium_index, 1),
-    ("GET", "/fapi/v3/ticker/bookTicker"): Route(
-        "bookTicker", book_ticker, _by_symbol_weight
-    ),
-    ("GET", "/fapi/v3/ticker/price"): Route(
-        "tickerPrice", price_ticker, _by_symbol_weight
-    ),
+    ("GET", "/fapi/v3/ticker/bookTicker"): Route("bookTicker", book_ticker, _by_symbol_weight),
+    ("GET", "/fapi/v3/ticker/price"): Route("tickerPrice", price_ticker, _by_symbol_weight),
 }

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from slipstream.venues.sim.aster.call import LATER, Call, Route
+from slipstream.venues.sim.aster.call import LATER, Call, Handler, Route, Weight
 from slipstream.venues.sim.aster.errors import (
     ApiError,
     illegal,
@@ -183,9 +183,7 @@ def cancel(face: "AsterFace", call: Call) -> Json:
     if order is None or not order.is_open:
         raise ApiError(-2011, "Unknown order sent.")
     face.exchange.cancel(call.account, order, call.now_ns)
-    return order_answer(
-        order, face.exchange.instruments[order.spec.symbol], as_new=False
-    )
+    return order_answer(order, face.exchange.instruments[order.spec.symbol], as_new=False)
 
 
 def cancel_all(face: "AsterFace", call: Call) -> Json:
@@ -279,7 +277,7 @@ def _open_weight(parameters: Mapping[str, str]) -> int:
     return 1 if parameters.get("symbol") else 40
 
 
-def _signed(name: str, handler: Any, weight: Any = 1, *, trade: bool = False) -> Route:
+def _signed(name: str, handler: Handler, weight: Weight = 1, *, trade: bool = False) -> Route:
     return Route(name, handler, weight, is_signed=True, is_trade=trade)
 
 
@@ -292,12 +290,8 @@ ROUTES: Final = {
     ("GET", "/fapi/v3/openOrder"): _signed("openOrder", query_open),
     ("GET", "/fapi/v3/openOrders"): _signed("openOrders", open_orders, _open_weight),
     ("GET", "/fapi/v3/allOrders"): _signed("allOrders", all_orders, 5),
-    ("DELETE", "/fapi/v3/allOpenOrders"): _signed(
-        "cancelAll", cancel_all, trade=True
-    ),
+    ("DELETE", "/fapi/v3/allOpenOrders"): _signed("cancelAll", cancel_all, trade=True),
     ("POST", "/fapi/v3/batchOrders"): _signed("batch", place_batch, 5, trade=True),
-    ("DELETE", "/fapi/v3/batchOrders"): _signed(
-        "cancelBatch", cancel_batch, trade=True
-    ),
+    ("DELETE", "/fapi/v3/batchOrders"): _signed("cancelBatch", cancel_batch, trade=True),
     ("GET", "/fapi/v3/userTrades"): _signed("userTrades", user_trades, 5),
 }

@@ -33,6 +33,7 @@ class ControlError(Exception):
     """A control message that is refused; ``code`` as the reference numbers them."""
 
     def __init__(self, code: int, msg: str) -> None:
+        """Keep the code and message of the answer."""
         super().__init__(msg)
         self.code = code
         self.msg = msg
@@ -42,6 +43,7 @@ class SocketDesk:
     """Opens, serves, pings and closes the WebSockets of the face."""
 
     def __init__(self, face: "AsterFace") -> None:
+        """Serve the sockets of a face."""
         self._face = face
         self.opened: set[Connection] = set()
         self._next_ping_ns = 0
@@ -89,9 +91,7 @@ class SocketDesk:
         self._log("close", connection, sorted(state.names))
 
     def _log(self, event: str, connection: Connection, names: list[str]) -> None:
-        accounts = [
-            self._face.users.account_of(key) for key in connection.state.listen_keys
-        ]
+        accounts = [self._face.users.account_of(key) for key in connection.state.listen_keys]
         fields = {
             "event": event,
             "streams": [name for name in names if "@" in name],
@@ -144,33 +144,25 @@ class SocketDesk:
         result = self._perform(connection, message["method"], message.get("params"))
         return {"result": result, "id": number}
 
-    def _perform(self, connection: Connection, method: str, parameters: Any) -> Any:
+    def _perform(self, connection: Connection, method: str, parameters: object) -> object:
         state: StreamState = connection.state
         if method == "LIST_SUBSCRIPTIONS":
             return sorted(state.names | state.listen_keys)
-        rows = parameters if isinstance(parameters, list) else None
-        if rows is None or not rows:
+        if not isinstance(parameters, list) or not parameters:
             raise ControlError(2, "Invalid request: params must be a list")
         if method in ("SET_PROPERTY", "GET_PROPERTY"):
-            if rows[0] != "combined":
-                raise ControlError(0, "Unknown property")
-            if method == "GET_PROPERTY":
-                return state.is_combined
-            if len(rows) != 2 or type(rows[1]) is not bool:  # noqa: PLR2004
-                raise ControlError(1, "Invalid value type: expected Boolean")
-            state.is_combined = rows[1]
-            return None
-        if not all(isinstance(name, str) for name in rows):
+            return _property(state, method, parameters)
+        names = [name for name in parameters if isinstance(name, str)]
+        if len(names) != len(parameters):
             raise ControlError(2, "Invalid request: params must be strings")
+        is_subscribe = method == "SUBSCRIBE"
         held = len(state.names) + len(state.listen_keys)
-        if method == "SUBSCRIBE" and held + len(rows) > STREAMS_MAX:
+        if is_subscribe and held + len(names) > STREAMS_MAX:
             raise ControlError(2, "Invalid request: too many streams")
-        for name in rows:
-            if method == "SUBSCRIBE":
-                self._subscribe(connection, name)
-            else:
-                self._unsubscribe(connection, name)
-        self._log(method.lower(), connection, rows)
+        act = self._subscribe if is_subscribe else self._unsubscribe
+        for name in names:
+            act(connection, name)
+        self._log(method.lower(), connection, names)
         return None
 
     def sweep(self, now_ns: int) -> None:
@@ -184,3 +176,15 @@ class SocketDesk:
             self._next_ping_ns = now_ns + PING_EVERY_NS
             for connection in self.opened:
                 connection.ping()
+
+
+def _property(state: StreamState, method: str, parameters: list[object]) -> object:
+    if parameters[0] != "combined":
+        raise ControlError(0, "Unknown property")
+    if method == "GET_PROPERTY":
+        return state.is_combined
+    wanted = parameters[-1]
+    if len(parameters) != 2 or not isinstance(wanted, bool):  # noqa: PLR2004 - name, value
+        raise ControlError(1, "Invalid value type: expected Boolean")
+    state.is_combined = wanted
+    return None

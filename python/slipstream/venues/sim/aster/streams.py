@@ -81,6 +81,7 @@ class Fanout:
     __slots__ = ("_combined", "_name", "_payload", "_raw")
 
     def __init__(self, name: str, payload: bytes) -> None:
+        """Hold an encoded payload and the stream it belongs to."""
         self._name = name
         self._payload = payload
         self._raw: bytes | None = None

@@ -44,6 +44,7 @@ class UserStreams:
         faults: FaultBox,
         send: Callable[[Connection, bytes], None],
     ) -> None:
+        """Start without keys; ``send`` writes frames to a connection."""
         self._exchange = exchange
         self._faults = faults
         self._send = send
@@ -125,9 +126,7 @@ class UserStreams:
 
     # -- events -------------------------------------------------------------------
 
-    def on_order(
-        self, account: Account, order: Order, execution: str, fill: Fill | None
-    ) -> None:
+    def on_order(self, account: Account, order: Order, execution: str, fill: Fill | None) -> None:
         """Gather an order event, if someone listens."""
         if self._is_heard(account.address):
             event_ms = order.updated_ms
