@@ -77,7 +77,7 @@ pub struct PySizingRule {
 impl PySizingRule {
     #[new]
     #[pyo3(signature = (*, mode, ratio=None, allocation=None, allocation_ppm=None,
-        margin_ppm=None, multiplier=None, notional=None, is_reverse=false, missed=None,
+        margin_ppm=None, multiplier=100_000_000, notional=None, is_reverse=false, missed=None,
         below_minimum=PyBelowMinimum::Carry, on_cap=PyOnLimit::Skip,
         on_thin_book=PyOnLimit::Skip, leader_notional_min=0))]
     #[allow(
@@ -90,7 +90,7 @@ impl PySizingRule {
         allocation: Option<i64>,
         allocation_ppm: Option<i64>,
         margin_ppm: Option<i64>,
-        multiplier: Option<i64>,
+        multiplier: i64,
         notional: Option<i64>,
         is_reverse: bool,
         missed: Option<PyMissed>,
@@ -105,7 +105,7 @@ impl PySizingRule {
             allocation,
             allocation_ppm,
             margin_ppm,
-            multiplier: multiplier.unwrap_or(defaults.multiplier),
+            multiplier,
             notional,
             is_reverse,
             missed: missed.map(PyMissed::kernel),

@@ -285,7 +285,9 @@ impl<'m> RowPlanner<'_, 'm> {
         }
         let side = *self.lane.sides.get(slot);
         if side.in_flight.0 != 0 {
-            self.outcome.is_waiting = true;
+            // The opening leg of a flip waits as pending, whichever order it waits for.
+            self.outcome.is_pending |= index == 1;
+            self.outcome.is_waiting = index != 1;
             return Ok(());
         }
         let wanted = self.lane.wanted(self.row.is_hedge, slot)?;

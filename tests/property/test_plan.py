@@ -1,0 +1,753 @@
+"""Planning a cohort: gates, caps, bounds, shared depth, and the isolation of rows."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cohort_factory import (
+    DEEP,
+    FREE_RULES,
+    LOT,
+    PX,
+    TICK,
+    Cohort,
+    book,
+    limits,
+    ratio,
+    reasons,
+    units,
+)
+from slipstream._core import (
+    SCALE,
+    TARGET_SCALE,
+    BelowMinimum,
+    CohortIntent,
+    CohortPlan,
+    CoreError,
+    InstrumentRules,
+    LaneState,
+    Missed,
+    OnLimit,
+    OrderPlan,
+    PositionSide,
+    ReferenceKind,
+    Side,
+    SizingMode,
+    SizingRule,
+    Skip,
+    SkipReason,
+    plan_cohort,
+)
+
+MILLI = TARGET_SCALE // 1000
+
+
+def _rule(
+    *,
+    on_cap: OnLimit = OnLimit.SKIP,
+    on_thin_book: OnLimit = OnLimit.SKIP,
+    missed: Missed = Missed.GIVE_UP,
+    below_minimum: BelowMinimum = BelowMinimum.CARRY,
+) -> SizingRule:
+    return SizingRule(
+        mode=SizingMode.RATIO,
+        ratio=SCALE,
+        on_cap=on_cap,
+        on_thin_book=on_thin_book,
+        missed=missed,
+        below_minimum=below_minimum,
+    )
+
+
+def _filled(cohort: Cohort, after: int = 3) -> Cohort:
+    cohort.fill(cohort.move(units(after)))
+    return cohort
+
+
+def _results(plan: CohortPlan) -> list[OrderPlan | Skip]:
+    return [*plan.orders, *plan.skips]
+
+
+def _row_results(plan: CohortPlan) -> Counter[tuple[int, int]]:
+    keys = [(result.row, result.leg) for result in _results(plan)]
+    return Counter([*keys, *((row, 0) for row in plan.waiting_rows)])
+
+
+# --- results per row -----------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.integers(-9_000, 9_000), min_size=1, max_size=8),
+    st.lists(st.integers(1, 4_000_000), min_size=1, max_size=6),
+    st.lists(st.booleans(), min_size=48, max_size=48),
+)
+def test_every_row_gets_exactly_one_result_per_leg(
+    walk: list[int], factors: list[int], is_filled: list[bool]
+) -> None:
+    cohort = Cohort()
+    for place, factor in enumerate(factors):
+        cohort.add(ratio(factor), is_hedge=place % 2 == 1)
+    answers = iter(is_filled)
+    for after in walk:
+        plan = cohort.move(after * MILLI)
+        results = _row_results(plan)
+        assert set(results.values()) == {1}
+        assert {row for row, leg in results if leg == 0} == set(range(len(factors)))
+        for order in plan.orders:
+            if next(answers):
+                cohort.settle(order, order.qty)
+
+
+def test_a_lane_with_an_order_in_flight_waits_with_its_new_target() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000))
+    order = cohort.move(units(1)).orders[0]
+    plan = cohort.move(units(3))
+    assert (plan.orders, plan.skips, plan.waiting_rows) == ([], [], [0])
+    cohort.settle(order, order.qty)
+    again = cohort.again([0])
+    assert [order.qty for order in again.orders] == [2 * SCALE]
+
+
+def test_what_the_leader_added_meanwhile_outlives_an_unfilled_order() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000))
+    order = cohort.move(units(1)).orders[0]
+    cohort.move(units(3))
+    cohort.settle(order, 0)
+    assert [order.qty for order in cohort.again([0]).orders] == [2 * SCALE]
+
+
+def test_a_reduction_that_came_meanwhile_bounds_what_was_filled() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000))
+    order = cohort.move(units(4)).orders[0]
+    cohort.move(units(2))
+    lane = cohort.settle(order, 3 * SCALE)
+    assert lane.wanted_target[0] == units(2)
+    again = cohort.again([0], reductions_only=True)
+    assert [(order.side, order.qty) for order in again.orders] == [(Side.SELL, SCALE)]
+
+
+def test_a_replan_for_reductions_opens_nothing_and_gives_nothing_up() -> None:
+    cohort = Cohort()
+    cohort.add(_rule(missed=Missed.CATCH_UP))
+    cohort.settle(cohort.move(units(2)).orders[0], SCALE)
+    plan = cohort.again([0], reductions_only=True)
+    assert reasons(plan.skips) == ["NO_CHANGE"]
+    assert plan.skips[0].wanted_qty == SCALE
+    assert cohort.wanted() == units(2)
+
+
+def test_an_event_never_moves_a_follower_the_other_way() -> None:
+    cohort = Cohort()
+    cohort.add(_rule(missed=Missed.CATCH_UP))
+    cohort.settle(cohort.move(units(4)).orders[0], SCALE)
+    plan = cohort.move(units(2))
+    assert reasons(plan.skips) == ["DIRECTION"]
+    assert cohort.wanted() == units(2)
+
+
+def test_a_lane_that_mirrors_nothing_says_so() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000))
+    cohort.leader[0] = units(5)
+    assert reasons(cohort.move(units(3)).skips) == ["NOT_MIRRORED"]
+
+
+# --- flips ---------------------------------------------------------------------------------
+
+
+def test_a_flip_closes_then_opens() -> None:
+    cohort = _filled(_with(_rule()))
+    plan = cohort.move(units(-2))
+    assert [(o.leg, o.side, o.qty, o.is_full_close) for o in plan.orders] == [
+        (0, Side.SELL, 3 * SCALE, True)
+    ]
+    assert plan.pending_open_rows == [0]
+    early = cohort.again([0], leg=1)
+    assert (early.orders, early.skips, early.waiting_rows) == ([], [], [])
+    assert early.pending_open_rows == [0]
+    cohort.settle(plan.orders[0], plan.orders[0].qty)
+    opened = cohort.again([0], leg=1).orders
+    assert [(o.leg, o.side, o.qty, o.is_opening) for o in opened] == [
+        (1, Side.SELL, 2 * SCALE, True)
+    ]
+
+
+def test_a_flip_without_a_position_opens_at_once() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000))
+    cohort.leader[0] = units(4)
+    plan = cohort.move(units(-1))
+    assert [(skip.leg, skip.reason) for skip in plan.skips] == [(0, SkipReason.NO_CHANGE)]
+    assert [(order.leg, order.qty) for order in plan.orders] == [(1, SCALE)]
+
+
+def test_an_opening_leg_is_not_planned_before_its_close_is_done() -> None:
+    cohort = _filled(_with(_rule()))
+    close = cohort.move(units(-2)).orders[0]
+    cohort.settle(close, SCALE)
+    plan = cohort.again([0], leg=1)
+    assert (plan.orders, plan.skips, plan.pending_open_rows) == ([], [], [0])
+    cohort.now_ns = 10**10
+    plan = cohort.again([0], leg=1)
+    assert [(skip.leg, skip.reason) for skip in plan.skips] == [(1, SkipReason.STALE_INTENT)]
+    rest = cohort.again([0], reductions_only=True).orders
+    assert [(order.leg, order.qty) for order in rest] == [(0, 2 * SCALE)]
+    cohort.settle(rest[0], rest[0].qty)
+    assert cohort.wanted() == 0
+
+
+# --- gates ---------------------------------------------------------------------------------
+
+
+def _with(rule: SizingRule, count: int = 1, rules: InstrumentRules = FREE_RULES) -> Cohort:
+    cohort = Cohort(rules)
+    for _ in range(count):
+        cohort.add(rule)
+    return cohort
+
+
+GATES = [reason for reason in SkipReason.__members__.values() if reason.value < 18]
+
+
+@given(st.sets(st.sampled_from(GATES), min_size=1), st.booleans())
+def test_the_first_gate_that_applies_is_recorded(gates: set[SkipReason], is_open: bool) -> None:  # noqa: FBT001
+    cohort = _filled(_with(_rule()))
+    parts = sorted(gates, key=lambda reason: reason.value)
+    cohort.table.set_gates(0, sum(reason.mask for reason in parts[::3]))
+    cohort.table.set_lane_gates(0, 0, sum(reason.mask for reason in parts[1::3]))
+    made = cohort.intent(
+        units(5 if is_open else 1), gates=sum(reason.mask for reason in parts[2::3])
+    )
+    plan = cohort.plan(made)
+    stops = [
+        reason
+        for reason in parts
+        if (reason.stops_open if is_open else reason.stops_reduction or reason.delays_reduction)
+    ]
+    assert [skip.reason for skip in plan.skips] == stops[:1]
+    assert len(plan.orders) == (0 if stops else 1)
+    if stops:
+        skip = plan.skips[0]
+        assert skip.is_opening is is_open
+        assert skip.is_delayed is (not is_open and stops[0].delays_reduction)
+        assert cohort.wanted() == units(3 if is_open else 1)
+
+
+def test_computed_gates_carry_the_numbers_compared() -> None:
+    cohort = _with(_rule(), 3)
+    cohort.now_ns = 6 * 10**9
+    stale = cohort.move(units(1)).skips[0]
+    assert (stale.reason, stale.observed, stale.limit) == (
+        SkipReason.STALE_INTENT,
+        6 * 10**9,
+        5 * 10**9,
+    )
+    cohort = _with(_rule(), 2)
+    unknown = cohort.table.add(sizing=_rule(), limits=limits())
+    cohort.table.set_account(0, equity=1, free_margin=1, ts_ns=-400 * 10**9)
+    cohort.table.set_foreign(1, 0, PositionSide.NET, -7)
+    plan = cohort.move(units(1))
+    assert reasons(plan.skips) == [
+        "FOLLOWER_STATE_STALE",
+        "FOREIGN_POSITION",
+        "FOLLOWER_STATE_STALE",
+    ]
+    assert [skip.observed for skip in plan.skips] == [400 * 10**9 + 1, -7, None]
+    assert plan.skips[2].row == unknown
+
+
+def test_a_dedicated_mirror_opens_beside_foreign_quantity() -> None:
+    cohort = Cohort()
+    row = cohort.table.add(sizing=_rule(), limits=limits(), is_dedicated=True)
+    cohort.table.set_account(row, equity=1, free_margin=10**6 * SCALE, ts_ns=0)
+    cohort.table.set_foreign(row, 0, PositionSide.NET, SCALE)
+    assert len(cohort.move(units(1)).orders) == 1
+
+
+@pytest.mark.parametrize("gate", [None, SkipReason.BOOK_GAPPED])
+def test_without_a_usable_book_only_exits_go(gate: SkipReason | None) -> None:
+    cohort = _filled(_with(_rule()))
+    if gate is None:
+        cohort.view = None
+    mask = 0 if gate is None else gate.mask
+    opening = cohort.plan(cohort.intent(units(4), gates=mask)).skips[0]
+    assert opening.reason is (gate or SkipReason.BOOK_MISSING)
+    close = cohort.plan(cohort.intent(0, gates=mask, before=units(4))).orders[0]
+    assert close.reference_kind is ReferenceKind.LEADER_PX
+    assert (close.depth_token, close.book_sequence, close.expected_px) == (None, None, None)
+    assert close.limit_px == PX * 8 // 10
+
+
+def test_an_exit_on_a_stale_book_takes_the_mark() -> None:
+    cohort = _filled(_with(_rule()))
+    cohort.table.set_mark(0, 2 * PX)
+    cohort.now_ns = 3 * 10**9
+    close = cohort.move(0).orders[0]
+    assert (close.reference_kind, close.reference_px) == (ReferenceKind.MARK, 2 * PX)
+
+
+# --- bounds --------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(-30, 30),
+    st.integers(0, 5_000),
+    st.integers(0, 5_000),
+    st.booleans(),
+)
+def test_a_limit_is_inside_both_bounds_of_an_opening(
+    shift: int,
+    entry: int,
+    deviation: int,
+    is_buy: bool,  # noqa: FBT001
+) -> None:
+    leader_px = PX + shift * TICK
+    cohort = Cohort(view=book(10**4 * SCALE, level_count=40))
+    cohort.add(_rule(), limits(entry_ppm=entry, deviation_ppm=deviation))
+    after = units(1 if is_buy else -1)
+    plan = cohort.move(after, leader_px=leader_px)
+    sign = 1 if is_buy else -1
+    edges = [px * (10**6 + sign * ppm) for px, ppm in ((PX, entry), (leader_px, deviation))]
+    best = (PX + sign * TICK) * 10**6
+    for order in plan.orders:
+        assert all(sign * order.limit_px * 10**6 <= sign * edge for edge in edges)
+        assert order.limit_px % TICK == 0
+        assert sign * best <= sign * order.limit_px * 10**6
+        assert order.expected_px == PX + sign * TICK
+        assert order.reference_kind in {ReferenceKind.ARRIVAL_MID, ReferenceKind.LEADER_PX}
+    for skip in plan.skips:
+        assert any(sign * best > sign * (edge - sign * TICK * 10**6) for edge in edges)
+        is_leader = sign * edges[1] < sign * edges[0]
+        assert skip.reason is (
+            SkipReason.DEVIATION_BREACH if is_leader else SkipReason.SLIPPAGE_BREACH
+        )
+        assert skip.observed == PX + sign * TICK
+
+
+def test_an_exit_takes_the_emergency_bound_once_it_waited() -> None:
+    for since, ppm in ((None, 200_000), (0, 300_000)):
+        cohort = _filled(_with(_rule()))
+        cohort.view = book(10**6 * SCALE)
+        cohort.now_ns = 1
+        made = CohortIntent(
+            symbol_index=0,
+            rules=FREE_RULES,
+            leader_before=units(3),
+            leader_after=0,
+            leader_px=PX,
+            created_ns=0,
+            exit_since_ns=None if since is None else -(10**10),
+        )
+        order = cohort.plan(made).orders[0]
+        assert (order.bound_ppm, order.reference_kind) == (ppm, ReferenceKind.MID)
+        assert order.limit_px == PX * (10**6 - ppm) // 10**6
+
+
+def test_the_price_band_cuts_the_limit() -> None:
+    cohort = _with(_rule())
+    made = CohortIntent(
+        symbol_index=0,
+        rules=FREE_RULES,
+        leader_before=0,
+        leader_after=units(1),
+        leader_px=PX,
+        created_ns=0,
+        band_high_px=PX + 3 * TICK,
+    )
+    assert cohort.plan(made).orders[0].limit_px == PX + 3 * TICK
+
+
+# --- caps ----------------------------------------------------------------------------------
+
+CAPS = {
+    "leverage_max": SkipReason.LEVERAGE_CAP,
+    "order_notional_max": SkipReason.ORDER_CAP,
+    "symbol_notional_max": SkipReason.SYMBOL_CAP,
+    "notional_max": SkipReason.NOTIONAL_CAP,
+}
+
+
+@pytest.mark.parametrize("name", CAPS)
+def test_a_cap_skips_or_clips_with_its_numbers(name: str) -> None:
+    bound = 250 * SCALE if name != "leverage_max" else 1
+    for on_cap in (OnLimit.SKIP, OnLimit.CLIP):
+        cohort = Cohort()
+        cohort.add(_rule(on_cap=on_cap), limits(**{name: bound}), equity=250 * SCALE)
+        plan = cohort.move(units(3))
+        if on_cap is OnLimit.SKIP:
+            skip = plan.skips[0]
+            assert skip.reason is CAPS[name]
+            assert (skip.observed, skip.limit) == (300 * SCALE, 250 * SCALE)
+        else:
+            order = plan.orders[0]
+            assert (order.qty, order.wanted_qty) == (5 * SCALE // 2, 3 * SCALE)
+            assert order.clip_reason is CAPS[name]
+            assert cohort.wanted() == units(5) // 2
+
+
+@given(
+    st.lists(st.integers(-9_000, 9_000), min_size=1, max_size=12),
+    st.integers(1, 900),
+    st.integers(1, 900),
+    st.sampled_from([OnLimit.CLIP, OnLimit.SKIP]),
+    st.lists(st.integers(0, 2), min_size=12, max_size=12),
+)
+def test_caps_hold_with_orders_in_flight(
+    walk: list[int], per_order: int, total: int, on_cap: OnLimit, ends: list[int]
+) -> None:
+    cohort = Cohort()
+    caps = limits(order_notional_max=per_order * SCALE, notional_max=total * SCALE)
+    cohort.add(_rule(on_cap=on_cap), caps)
+    cohort.table.set_mark(0, PX)
+    for after, end in zip(walk, ends, strict=False):
+        plan = cohort.move(after * MILLI)
+        for order in plan.orders:
+            if order.is_opening:
+                assert order.qty * PX <= per_order * SCALE * SCALE
+            if end == 1:
+                cohort.settle(order, order.qty)
+            elif end == 2:
+                cohort.table.mark_unknown(0, 0, order.position_side)
+        lane = cohort.table.lane(0, 0)
+        worst = max(
+            abs(lane.position_qty[0]),
+            abs(lane.position_qty[0] + lane.in_flight_qty[0] + lane.unknown_qty[0]),
+        )
+        assert worst * PX <= total * SCALE * SCALE
+
+
+def test_margin_counts_what_is_in_flight_on_other_symbols() -> None:
+    cohort = _with(_rule())
+    cohort.table.set_account(0, equity=1000 * SCALE, free_margin=500 * SCALE, ts_ns=0)
+    cohort.table.set_mark(9, PX)
+    cohort.table.restore_lane(0, 9, LaneState(in_flight_qty=(8 * SCALE, 0), leverage=2))
+    skip = cohort.move(units(2)).skips[0]
+    assert (skip.reason, skip.observed, skip.limit) == (
+        SkipReason.MARGIN_BREACH,
+        200 * SCALE,
+        100 * SCALE,
+    )
+    cohort.table.set_leverage(0, 0, 10)
+    assert [order.qty for order in cohort.move(units(4)).orders] == [2 * SCALE]
+
+
+def test_a_symbol_without_any_price_is_not_assumed_small() -> None:
+    cohort = Cohort()
+    cohort.add(_rule(), limits(notional_max=10**6 * SCALE))
+    cohort.table.restore_lane(0, 5, LaneState(position_qty=(1, 0)))
+    assert reasons(cohort.move(units(1)).skips) == ["NOTIONAL_CAP"]
+
+
+def test_account_caps_stop_opens_only() -> None:
+    for field, reason in (("day_pnl", "DAILY_LOSS"), ("drawdown_ppm", "DRAWDOWN")):
+        cohort = Cohort()
+        cohort.add(_rule(), limits(daily_loss_max=50 * SCALE, drawdown_ppm_max=1_000))
+        _filled(cohort)
+        cohort.table.set_account(
+            0,
+            equity=SCALE,
+            free_margin=10**6 * SCALE,
+            day_pnl=-50 * SCALE if field == "day_pnl" else 0,
+            drawdown_ppm=1_000 if field == "drawdown_ppm" else 0,
+            ts_ns=0,
+        )
+        assert reasons(cohort.move(units(4)).skips) == [reason]
+        assert len(cohort.move(units(2)).orders) == 1
+
+
+def test_the_count_of_positions_is_capped() -> None:
+    cohort = Cohort()
+    cohort.add(_rule(), limits(position_count_max=1))
+    cohort.table.restore_lane(0, 4, LaneState(position_qty=(-SCALE, 0)))
+    skip = cohort.move(units(1)).skips[0]
+    assert (skip.reason.code, skip.observed, skip.limit) == ("POSITION_COUNT_CAP", 2, 1)
+
+
+def test_the_venues_largest_order_clips_and_a_reductions_rest_stays_wanted() -> None:
+    rules = InstrumentRules(px_step=TICK, qty_step=LOT, qty_min=0, qty_max=2 * SCALE)
+    cohort = _with(_rule(), rules=rules)
+    cohort.table.restore_lane(
+        0,
+        0,
+        LaneState(
+            mirrored_target=(units(5), 0),
+            exact_target=(units(5), 0),
+            wanted_target=(units(5), 0),
+            position_qty=(5 * SCALE, 0),
+        ),
+    )
+    cohort.leader[0] = units(5)
+    order = cohort.move(0).orders[0]
+    assert (order.qty, order.wanted_qty, order.is_full_close) == (2 * SCALE, 5 * SCALE, False)
+    cohort.settle(order, order.qty)
+    again = cohort.again([0], reductions_only=True).orders[0]
+    cohort.settle(again, again.qty)
+    last = cohort.again([0], reductions_only=True).orders[0]
+    assert (last.qty, last.is_full_close) == (SCALE, True)
+
+
+def test_a_full_close_ignores_the_venues_minimums() -> None:
+    rules = InstrumentRules(
+        px_step=TICK, qty_step=LOT, qty_min=SCALE, notional_min=PX, is_reduction_exempt=False
+    )
+    cohort = _with(_rule(), rules=rules)
+    _filled(cohort, 2)
+    assert reasons(cohort.move(units(3) // 2).skips) == ["BELOW_MIN_QTY"]
+    order = cohort.move(0).orders[0]
+    assert (order.qty, order.is_full_close) == (2 * SCALE, True)
+
+
+# --- shared depth --------------------------------------------------------------------------
+
+
+@given(
+    st.integers(1, 60),
+    st.lists(st.integers(1, 30), min_size=1, max_size=12),
+    st.booleans(),
+    st.integers(0, 100),
+    st.sampled_from([OnLimit.CLIP, OnLimit.SKIP]),
+)
+def test_a_cohort_never_takes_more_than_the_book_holds(
+    lots: int,
+    factors: list[int],
+    is_buy: bool,  # noqa: FBT001
+    rotation: int,
+    on_thin_book: OnLimit,
+) -> None:
+    view = book(lots * LOT, level_count=4)
+    cohort = Cohort(view=view, has_reservation=True)
+    for factor in factors:
+        rule = SizingRule(mode=SizingMode.RATIO, ratio=factor * SCALE, on_thin_book=on_thin_book)
+        cohort.add(rule)
+    after = MILLI if is_buy else -MILLI
+    plan = cohort.move(after, rotation=rotation)
+    assert sum(order.qty for order in plan.orders) <= 4 * lots * LOT
+    left = 4 * lots
+    first = rotation % len(factors)
+    for row in [*range(first, len(factors)), *range(first)]:
+        found = [order for order in plan.orders if order.row == row]
+        clipped = min(left, factors[row])
+        expected = factors[row] if left >= factors[row] else 0
+        if on_thin_book is OnLimit.CLIP:
+            expected = clipped
+        assert sum(order.qty for order in found) == expected * LOT
+        left -= expected
+        for order in found:
+            assert (order.clip_reason is SkipReason.DEPTH_SHORT) == (expected < factors[row])
+    for skip in plan.skips:
+        assert skip.reason is SkipReason.DEPTH_SHORT
+        assert skip.limit == factors[skip.row] * LOT
+
+
+@given(st.integers(0, 50), st.integers(1, 12))
+def test_rotation_changes_who_is_first_but_not_the_totals(rotation: int, count: int) -> None:
+    def orders(first: int) -> list[tuple[int, int]]:
+        cohort = Cohort(view=book(100 * SCALE), has_reservation=True)
+        for row in range(count):
+            cohort.add(ratio(1_000_000 + row))
+        plan = cohort.move(units(1), rotation=first)
+        return [(order.row, order.qty) for order in plan.orders]
+
+    turned, straight = orders(rotation), orders(0)
+    assert sorted(turned) == straight
+    assert turned[0][0] == rotation % count
+
+
+def test_the_expected_price_is_what_is_left_behind_the_others() -> None:
+    cohort = Cohort(view=book(SCALE), has_reservation=True)
+    for _ in range(3):
+        cohort.add(_rule())
+    plan = cohort.move(units(1))
+    assert [order.expected_px for order in plan.orders] == [PX + n * TICK for n in (1, 2, 3)]
+
+
+def test_without_a_reservation_depth_is_counted_more_than_once() -> None:
+    cohort = Cohort(view=book(SCALE, level_count=1))
+    for _ in range(3):
+        cohort.add(_rule())
+    assert len(cohort.move(units(1)).orders) == 3
+
+
+def test_a_reduction_takes_what_is_there_and_the_rest_stays_wanted() -> None:
+    cohort = _filled(_with(_rule(), 2))
+    thin = Cohort(view=book(2 * SCALE, level_count=2), has_reservation=True)
+    cohort.view, cohort.reservation = thin.view, thin.reservation
+    plan = cohort.move(0)
+    assert [(order.qty, order.clip_reason) for order in plan.orders] == [
+        (3 * SCALE, None),
+        (SCALE, SkipReason.DEPTH_SHORT),
+    ]
+    cohort.settle(plan.orders[1], SCALE)
+    again = cohort.again([1], reductions_only=True)
+    assert [(skip.reason.code, skip.is_delayed) for skip in again.skips] == [("DEPTH_SHORT", True)]
+    assert again.skips[0].wanted_qty == -2 * SCALE
+
+
+# --- unknown orders ------------------------------------------------------------------------
+
+
+@given(st.integers(1, 9), st.integers(-9, 9), st.integers(0, 9))
+def test_beside_an_unknown_order_only_a_sure_reduction_goes(
+    held: int, unknown: int, wanted: int
+) -> None:
+    cohort = _with(_rule())
+    cohort.table.restore_lane(
+        0,
+        0,
+        LaneState(
+            mirrored_target=(units(wanted), 0),
+            exact_target=(units(wanted), 0),
+            wanted_target=(units(wanted), 0),
+            position_qty=(held * SCALE, 0),
+            unknown_qty=(unknown * SCALE, 0),
+        ),
+    )
+    plan = cohort.again([0])
+    ends = (held, held + unknown)
+    for order in plan.orders:
+        for end in ends:
+            reached = end + order.side.value * order.qty // SCALE
+            if unknown != 0:
+                assert not order.is_opening
+                assert reached * end >= 0
+                assert abs(reached) >= wanted or end < 0
+    sure = min(max(0, end - wanted) for end in ends)
+    if unknown != 0:
+        assert sum(order.qty for order in plan.orders) == sure * SCALE
+        assert all(s.reason is SkipReason.UNKNOWN_PENDING for s in plan.skips)
+
+
+def test_an_unknown_order_blocks_increases_until_it_is_settled() -> None:
+    cohort = _with(_rule())
+    order = cohort.move(units(2)).orders[0]
+    cohort.table.mark_unknown(0, 0, order.position_side)
+    assert cohort.table.lane(0, 0).unknown_qty == (2 * SCALE, 0)
+    skip = cohort.move(units(3)).skips[0]
+    assert (skip.reason.code, skip.wanted_qty) == ("UNKNOWN_PENDING", SCALE)
+    lane = cohort.settle(order, 2 * SCALE)
+    assert (lane.position_qty, lane.unknown_qty) == ((2 * SCALE, 0), (0, 0))
+    assert lane.wanted_target == (units(2), 0)
+
+
+# --- totality ------------------------------------------------------------------------------
+
+wide = st.one_of(
+    st.integers(-(2**127), 2**127 - 1),
+    st.sampled_from([0, 1, -1, 2**127 - 1, -(2**127), TARGET_SCALE]),
+)
+raw = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), SCALE]),
+)
+pairs = st.tuples(wide, wide)
+raw_pairs = st.tuples(raw, raw)
+poisons = st.builds(
+    LaneState,
+    mirrored_target=pairs,
+    exact_target=pairs,
+    wanted_target=pairs,
+    peak_target=pairs,
+    frozen_leader_margin=raw_pairs,
+    position_qty=raw_pairs,
+    in_flight_qty=st.sampled_from([(0, 0), (1, -1), (2**63 - 1, -(2**63))]),
+    unknown_qty=raw_pairs,
+    foreign_qty=raw_pairs,
+    leverage=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
+)
+any_mode = st.sampled_from(
+    [
+        ratio(1_000_000),
+        SizingRule(mode=SizingMode.RATIO, ratio=2**63 - 1, on_cap=OnLimit.CLIP),
+        SizingRule(mode=SizingMode.MARGIN, allocation=2**63 - 1),
+        SizingRule(mode=SizingMode.MARGIN, allocation_ppm=2**63 - 1),
+        SizingRule(mode=SizingMode.POSITION, multiplier=2**63 - 1),
+        SizingRule(mode=SizingMode.POSITION, margin_ppm=2**63 - 1, leader_notional_min=1),
+        SizingRule(mode=SizingMode.NOTIONAL, notional=2**63 - 1, below_minimum=BelowMinimum.BUMP),
+    ]
+)
+
+
+events = st.tuples(st.integers(-9, 9), st.integers(-9, 9))
+
+
+@given(poisons, any_mode, st.booleans(), raw_pairs, events)
+def test_a_poisoned_row_is_its_own_outcome_and_changes_nothing_for_others(
+    lane: LaneState,
+    rule: SizingRule,
+    is_hedge: bool,  # noqa: FBT001
+    account: tuple[int, int],
+    event: tuple[int, int],
+) -> None:
+    (equity, free_margin), (before, after) = account, event
+
+    def results(poison: LaneState | None) -> tuple[list[object], CohortPlan, Cohort]:
+        cohort = Cohort(view=DEEP, has_reservation=True)
+        cohort.add(ratio(1_000_000))
+        bounds = limits(leverage_max=2**62, notional_max=2**63 - 1, position_count_max=3)
+        cohort.add(rule if poison else ratio(1_000_000), bounds, is_hedge=is_hedge)
+        cohort.add(ratio(2_000_000))
+        cohort.leader[0] = units(before)
+        if poison is not None:
+            cohort.table.set_account(1, equity=equity, free_margin=free_margin, ts_ns=0)
+            cohort.table.restore_lane(1, 0, poison)
+            cohort.table.restore_lane(1, 7, poison)
+        plan = cohort.move(units(after), margin=3_000 * SCALE, initial_margin=SCALE)
+        others: list[object] = [
+            (result.row, result.leg, type(result).__name__, getattr(result, "qty", None))
+            for result in _results(plan)
+            if result.row != 1
+        ]
+        others += [cohort.table.lane(row, 0) for row in (0, 2)]
+        return others, plan, cohort
+
+    poisoned, plan, cohort = results(lane)
+    assert poisoned == results(None)[0]
+    skips = [skip for skip in plan.skips if skip.row == 1]
+    if any(skip.reason is SkipReason.OVERFLOW for skip in skips):
+        assert len(skips) == 1
+        assert cohort.table.lane(1, 0) == lane
+        assert all(order.row != 1 for order in plan.orders)
+    assert _row_results(plan)[1, 0] == 1
+
+
+@given(poisons, raw, st.booleans(), st.sampled_from(list(PositionSide.__members__.values())))
+def test_settling_a_poisoned_lane_ends_in_a_lane_or_a_named_error(
+    lane: LaneState,
+    filled: int,
+    is_opening: bool,  # noqa: FBT001
+    side: PositionSide,
+) -> None:
+    cohort = _with(_rule())
+    cohort.table.restore_lane(0, 0, lane)
+    try:
+        cohort.table.settle(0, 0, side, filled_qty=filled, is_opening=is_opening)
+        cohort.table.shrink(0, 0, side, filled)
+    except CoreError as error:
+        assert "row 0" in str(error)  # noqa: PT017  both ends are fine, a third is not
+
+
+def test_an_unknown_row_is_refused_before_anything_changes() -> None:
+    cohort = _with(_rule())
+    with pytest.raises(CoreError, match="row 3"):
+        plan_cohort(cohort.intent(0, before=0), cohort.table, DEEP, None, now_ns=1, rows=[0, 3])
+    assert cohort.table.lane(0, 0) == LaneState()
+
+
+@pytest.mark.parametrize("field", ["leader_px", "arrival_px", "band_low_px", "track"])
+def test_an_intent_names_what_it_refuses(field: str) -> None:
+    given_fields = {
+        "symbol_index": 0,
+        "rules": FREE_RULES,
+        "leader_before": 0,
+        "leader_after": 1,
+        "leader_px": PX,
+        "created_ns": 0,
+        field: -1,
+    }
+    with pytest.raises(CoreError, match=field):
+        CohortIntent(**given_fields)  # type: ignore[arg-type]
