@@ -63,7 +63,7 @@ check: build ## Format, lint, types, stubs, layers, clippy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/stubtest slipstream._core --mypy-config-file pyproject.toml \
-		--allowlist tests/typing/stubtest_allow.txt
+		--allowlist tests/typing/stubtest_allowed.txt
 	$(BIN)/lint-imports
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
