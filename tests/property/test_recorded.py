@@ -132,6 +132,11 @@ def test_any_value_in_any_field_decodes_or_is_refused(field: str, found: object)
         assert fill.px > 0
 
 
+def test_a_position_that_does_not_fit_is_refused() -> None:
+    message = refusal(line(startPosition="90000000000", sz="9000000000", side="B"))
+    assert "field sz: found '9000000000', expected a size that leaves a position" in message
+
+
 def test_one_identity_with_two_contents_names_both_lines(tmp_path: Path) -> None:
     first, second = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
     first.write_bytes(line() + b"\n\n" + line() + b"\n")
