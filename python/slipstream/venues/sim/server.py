@@ -38,6 +38,7 @@ STEP_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 1.0
 QUIET_TURNS: Final = 5
 BACKLOG: Final = 8192
+STDIN: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ async def _until_told(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    descriptor = sys.stdin.fileno()
+    descriptor = STDIN
 
     def on_input() -> None:
         if not os.read(descriptor, 4096):
@@ -256,6 +257,9 @@ def run(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None]) -> No
     """
     settings.check()
     raise_descriptor_limit()
+    if sys.stdin is None:
+        # Closed by the caller: keep the number taken, or a socket would get it.
+        os.open(os.devnull, os.O_RDONLY)
     uvloop.run(serve(settings, on_ready))
 
 
