@@ -91,3 +91,38 @@ def test_any_hole_leaves_a_chain_without_holes(
     for earlier, later in zip(result.fills, result.fills[1:], strict=False):
         assert earlier.position_before + earlier.signed_qty == later.position_before
     assert (len(result.fills) < len(kept)) is bool(result.breaks)
+
+
+def used(fills: list[Fill]) -> list[tuple[int, int]]:
+    """Return the chain as (from, to)."""
+    return [
+        (fill.position_before, fill.position_before + fill.signed_qty)
+        for fill in chain(fills).fills
+    ]
+
+
+def test_a_hole_inside_a_loop_stops_where_the_loop_is_open() -> None:
+    loop = walk(0, [(1, 0), (1, 0), (-1, 0), (1, 0), (1, 0)])
+    assert used(loop) == [(0, 1), (1, 2), (2, 1), (1, 2), (2, 3)]
+    del loop[2]
+    assert used(loop) == [(0, 1), (1, 2)]
+
+
+def test_a_first_group_with_a_hole_begins_with_the_piece_that_leads_to_it() -> None:
+    fills = walk(9, [(-2, 0), (-3, 0), (-3, 0), (2, 5), (-3, 1)])
+    del fills[1]
+    result = chain(fills)
+    assert used(fills) == [(9, 7)]
+    assert (result.breaks[0].expected_qty, result.breaks[0].found_qty) == (7, 4)
+
+
+def test_pieces_of_a_group_are_told_apart_by_where_the_next_group_begins() -> None:
+    fills = walk(0, [(1, 0), (8, 0), (-7, 0), (3, 5)])
+    del fills[1]
+    assert used(fills) == [(0, 1)]
+
+
+def test_a_closed_loop_with_an_unknown_start_begins_flat_or_where_the_next_group_says() -> None:
+    loop = [(1, 0), (1, 0), (-2, 0)]
+    assert used(walk(-1, loop))[0][0] == 0
+    assert used(walk(-1, [*loop, (5, 1)]))[0][0] == -1

@@ -147,13 +147,13 @@ class MarginJoin:
         return effects
 
     def on_margin_read(self, snapshot: AccountSnapshot, *, now_ns: TimeNs) -> list[Effect]:
-        """Take an answer to ``ReadMargin``: it frees every lane that asked and whose fills it
-        includes; an answer from before them frees nothing."""
+        """Take an answer to ``ReadMargin``: it frees every lane whose fills it includes; an answer
+        from before them frees nothing."""
         states = {LaneKey(state.symbol, state.position_side): state for state in snapshot.positions}
         effects: list[Effect] = []
         for key, parked in list(self._parked.items()):
             state = states.get(key)
-            if not parked.is_read_asked or not _includes(snapshot, state, parked):
+            if not _includes(snapshot, state, parked):
                 continue
             initial = None if state is None else state.initial_margin
             if self._needs_initial_margin and initial is None:

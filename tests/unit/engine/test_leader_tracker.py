@@ -116,6 +116,13 @@ def test_fills_of_one_read_and_direction_fold_into_one_intent() -> None:
     assert (intent.margin, intent.margin_ns, intent.created_ns) == (None, None, 5)
 
 
+@pytest.mark.parametrize(("pxs", "expected"), [((1, 2), 2), ((2, 3), 2), ((1, 2, 2), 2)])
+def test_the_price_of_a_fold_is_rounded_half_even(pxs: tuple[int, ...], expected: int) -> None:
+    fills = [fill(index, 1, 20, px=px) for index, px in enumerate(pxs)]
+    (intent,) = intents(started().on_fills(fills, now_ns=5))
+    assert intent.px == expected
+
+
 def test_a_fold_never_crosses_a_change_of_direction() -> None:
     effects = started(4).on_fills(
         [fill(1, 1, 20), fill(2, -2, 21), fill(3, -3, 21), fill(4, -1, 22)], now_ns=5
@@ -196,6 +203,15 @@ def test_margin_is_wallet_and_unrealised_profit_at_the_newest_mark() -> None:
     (intent,) = intents(tracker.on_fills([fill(1, -1, 20)], now_ns=5))
     assert intent.margin is not None
     assert intent.margin.equity == WALLET + 30 * SCALE
+
+
+def test_what_is_confirmed_leaves_before_what_still_waits() -> None:
+    tracker = started(needs_margin=True)
+    tracker.on_fills([fill(1, 3, 20), fill(2, 1, 21)], now_ns=5)
+    (first,) = intents(tracker.on_account_update(update(20, 3), now_ns=6))
+    assert shape(first) == (IntentKind.OPEN, 0, 3)
+    (second,) = intents(tracker.on_account_update(update(21, 4), now_ns=7))
+    assert shape(second) == (IntentKind.INCREASE, 3, 4)
 
 
 def test_a_reduction_never_waits() -> None:
@@ -320,6 +336,28 @@ def test_a_confirmed_chain_asks_for_nothing_in_either_order_of_arrival() -> None
     assert tracker.next_deadline() is None
 
 
+def test_a_statement_about_an_earlier_instant_is_compared_with_the_chain_at_that_instant() -> None:
+    tracker = started(5)
+    intents(tracker.on_fills([fill(1, 3, 20), fill(2, -1, 30)], now_ns=0))
+    assert tracker.on_account_update(update(20, 8), now_ns=1) == []
+    assert tracker.next_deadline() is None
+
+
+def test_a_late_statement_from_between_two_fills_of_one_instant_is_past() -> None:
+    tracker = started(5)
+    intents(tracker.on_fills([fill(1, 1, 20), fill(2, 2, 20), fill(3, -1, 30)], now_ns=0))
+    assert tracker.on_account_update(update(30, 7), now_ns=1) == []
+    assert tracker.on_account_update(update(20, 6), now_ns=2) == []
+    assert tracker.next_deadline() is None
+
+
+def test_a_wallet_from_the_past_does_not_replace_a_newer_one() -> None:
+    tracker = started(5)
+    tracker.on_account_update(update(30, 5, wallet=900), now_ns=0)
+    tracker.on_account_update(update(20, 5, wallet=800), now_ns=1)
+    assert tracker.account.wallet == 900
+
+
 def test_a_cursor_waits_for_fills_that_wait_for_margin() -> None:
     tracker = started(5, needs_margin=True)
     effects = tracker.on_backfill(BTC, [fill(1, -1, 20), fill(2, 3, 30)], "2", now_ns=0)
@@ -353,6 +391,23 @@ def test_a_reduction_that_no_fill_explains_is_mirrored_by_the_reading(
     assert intent.fills[0].id.order_id == "position-read"
     assert tracker.on_snapshot(snapshot(qty, 52), now_ns=3) == []
     assert incidents(tracker.on_fills([fill(1, qty - 5, 40)], now_ns=4)) == ["fill_already_covered"]
+
+
+def test_readings_that_disagree_are_not_adopted() -> None:
+    tracker = started(5)
+    tracker.on_snapshot(snapshot(2, 50), now_ns=0)
+    tracker.on_backfill(BTC, [], None, now_ns=1)
+    (ask,) = tracker.on_snapshot(snapshot(3, 60), now_ns=2)
+    assert isinstance(ask, Backfill)
+    (intent,) = intents(tracker.on_backfill(BTC, [fill(1, -2, 55)], None, now_ns=3))
+    assert shape(intent) == (IntentKind.PARTIAL_CLOSE, 5, 3)
+
+
+def test_statements_from_before_an_adopted_reading_are_past() -> None:
+    tracker = started(5)
+    unexplained(tracker, 2)
+    assert tracker.on_account_update(update(45, 5), now_ns=3) == []
+    assert tracker.next_deadline() is None
 
 
 def test_a_growth_that_no_fill_explains_is_an_incident_and_not_mirrored() -> None:

@@ -139,3 +139,9 @@ def test_the_operator_ends_it_and_late_answers_are_harmless(orders: UnknownOrder
     assert orders.on_fills(ID, [], now_ns=1) == []
     orders.on_failure(ID, now_ns=1)
     assert orders.on_deadline(now_ns=10**12) == []
+
+
+def test_it_is_asked_right_when_a_denial_begins_to_count(orders: UnknownOrders) -> None:
+    for _ in range(8):
+        orders.on_failure(ID, now_ns=990)
+    assert orders.next_deadline() == ABSENT
