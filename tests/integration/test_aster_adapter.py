@@ -487,7 +487,7 @@ async def test_books_come_in_step_and_stay(venue: Venue, depth: str) -> None:
         await until(lambda: books.best(SYMBOL) is not None)
         best = books.best(SYMBOL)
         assert best is not None
-        assert best[0] < best[1]
+        assert best.bid_px < best.ask_px
         assert not books.is_gapped(SYMBOL)
     assert reports == []
 

@@ -18,6 +18,7 @@ from slipstream.venues.aster import limits, market
 from slipstream.venues.aster.depth import SymbolBook
 from slipstream.venues.aster.limits import Endpoint
 from slipstream.venues.aster.rest import HEADERS, AsterAccess, AsterRest
+from slipstream.venues.base import Best
 
 __all__ = ["AsterBookFeed", "DepthKind"]
 

@@ -11,6 +11,7 @@ from typing import Final
 from slipstream._core import Book, BookError, BookView
 from slipstream.units import Px, TimeNs
 from slipstream.venues.aster.market import DepthSnapshot, DepthUpdate, Ticker
+from slipstream.venues.base import Best
 
 __all__ = ["SymbolBook"]
 

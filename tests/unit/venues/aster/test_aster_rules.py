@@ -14,6 +14,7 @@ from slipstream.venues.aster import market
 from slipstream.venues.aster.auth import order_parameters, purpose
 from slipstream.venues.aster.depth import SymbolBook
 from slipstream.venues.aster.rules import decode_exchange
+from slipstream.venues.base import Best
 from slipstream.venues.nonce import NonceSource, VenueClock
 
 
@@ -236,7 +237,7 @@ def test_a_newer_best_bid_drops_the_levels_it_leaves_behind() -> None:
     view = book.view()
     assert view is not None
     assert view.best_bid == (98 * 10**8, 10**8)
-    assert book.best == (99 * 10**8, 101 * 10**8)
+    assert book.best == Best(Px(99 * 10**8), Px(101 * 10**8), 10)
 
 
 def test_a_lost_socket_leaves_nothing_known() -> None:
