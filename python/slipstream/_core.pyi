@@ -523,7 +523,8 @@ class CohortIntent:
 
     ``leader_before``/``leader_after`` are signed positions of one leader track at 10**-18;
     equal values plan again without an event (``plan_cohort(..., rows=…)``). ``arrival_px``: mid
-    when the intent was built (never renewed), ``None`` when no book stood then. ``gates``: mask
+    when the intent was built (never renewed), ``None`` when no book stood then. ``mid_px``: the mid
+    now, where a real-time best bid and offer is newer than the book; ``None`` = the view's. ``gates``: mask
     that holds for all rows (LEADER_STALE, SYMBOL_HALTED, BOOK_GAPPED, …). ``rotation``: the fair
     order's first row.
     """
@@ -541,6 +542,7 @@ class CohortIntent:
         leader_margin: int | None = None,
         leader_initial_margin: int | None = None,
         arrival_px: int | None = None,
+        mid_px: int | None = None,
         mark_px: int | None = None,
         band_low_px: int | None = None,
         band_high_px: int | None = None,

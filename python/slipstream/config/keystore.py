@@ -28,7 +28,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -157,10 +157,29 @@ class Keystore:
         Raises:
             ConfigError: the id is taken or malformed, or the file cannot be replaced.
         """
-        self._check_new(entry_id, venue)
+        return self.add_many_new([entry_id], venue)[0]
+
+    def add_many_new(self, entry_ids: Sequence[str], venue: str) -> list[KeystoreEntry]:
+        """Make a fresh key for each id and store all of them in one write.
+
+        Raises:
+            ConfigError: as in ``add_new``; nothing is stored then.
+        """
+        for entry_id in entry_ids:
+            self._check_new(entry_id, venue)
+        if len(set(entry_ids)) != len(entry_ids):
+            _refuse(self._path, "expected ids that differ, found one twice")
         with _named(self._path):
-            record = self._kek.new_key(entry_id=entry_id, venue=venue, kind=KIND)
-        return self._add(entry_id, venue, record)
+            entries = [
+                _entry(
+                    entry_id,
+                    venue,
+                    self._kek.new_key(entry_id=entry_id, venue=venue, kind=KIND),
+                )
+                for entry_id in entry_ids
+            ]
+        self._add(entries)
+        return entries
 
     def add_imported(self, entry_id: str, venue: str, secret: bytearray) -> KeystoreEntry:
         """Seal and store a key of 32 bytes; zero ``secret`` in place, also on failure.
@@ -174,7 +193,9 @@ class Keystore:
                 record = self._kek.seal_key(secret, entry_id=entry_id, venue=venue, kind=KIND)
         finally:
             wipe(secret)
-        return self._add(entry_id, venue, record)
+        entry = _entry(entry_id, venue, record)
+        self._add([entry])
+        return entry
 
     def signer(self, entry_id: str, purpose: str, user: str | None = None) -> Signer:
         """Open a live signer: see ``Signer.open`` for ``purpose`` and ``user``.
@@ -207,22 +228,24 @@ class Keystore:
         if any(entry.id == entry_id for entry in self.entries()):
             _refuse(self._path, f"entry {entry_id!r}: expected a new id, found it taken")
 
-    def _add(self, entry_id: str, venue: str, record: SealedKeyRecord) -> KeystoreEntry:
-        entry = KeystoreEntry(
-            id=entry_id,
-            venue=venue,
-            kind=KIND,
-            address=record.address,
-            nonce=record.nonce,
-            ciphertext=record.ciphertext,
-            created=_now_text(),
-            rotated=None,
-        )
-        contents = msgspec.structs.replace(self._contents, entries=(*self.entries(), entry))
+    def _add(self, added: Sequence[KeystoreEntry]) -> None:
+        contents = msgspec.structs.replace(self._contents, entries=(*self.entries(), *added))
         written = _encode(contents)
         _write(self._path, written, expected=self._written)
         self._contents, self._written = contents, written
-        return entry
+
+
+def _entry(entry_id: str, venue: str, record: SealedKeyRecord) -> KeystoreEntry:
+    return KeystoreEntry(
+        id=entry_id,
+        venue=venue,
+        kind=KIND,
+        address=record.address,
+        nonce=record.nonce,
+        ciphertext=record.ciphertext,
+        created=_now_text(),
+        rotated=None,
+    )
 
 
 def list_entries(path: Path) -> tuple[KeystoreEntry, ...]:

@@ -50,12 +50,16 @@ class Member:
 class Market:
     """What is known of one instrument's market at one instant.
 
-    ``gates`` is a mask of skip reasons that hold for everybody (halted, gapped, stale leader).
+    ``mid_px`` belongs to book sequence ``mid_sequence``, which is newer than the view's when a
+    real-time best bid and offer has come since. ``gates`` is a mask of skip reasons that hold for
+    everybody (halted, gapped, stale leader).
     """
 
     instrument: Instrument
     view: BookView | None
     mark_px: Px | None
+    mid_px: Px | None = None
+    mid_sequence: int | None = None
     gates: int = 0
 
 
@@ -88,7 +92,7 @@ class Planned:
     delayed: list[Leg]
     rows: list[LegRow]
     superseded: list[Leg]
-    planned_ns: TimeNs
+    mid_sequence: int | None
 
 
 class Cohort:
@@ -158,13 +162,12 @@ class Cohort:
         """Apply a leader's event to every follower and plan the orders it asks for."""
         symbol = market.instrument.symbol
         view = market.view
-        mid = view.mid() if view is not None else None
         event = Event(
             intent=intent,
             symbol=symbol,
             symbol_index=self.symbol_index(symbol),
-            arrival_px=None if mid is None else Px(mid),
-            arrival_sequence=None if view is None else view.sequence,
+            arrival_px=market.mid_px,
+            arrival_sequence=market.mid_sequence,
             rotation=self._rotation,
             order_ids=ClientOrderIds(self.leader, intent.id),
         )
@@ -177,7 +180,7 @@ class Cohort:
             reservation,
             now_ns=now_ns,
         )
-        return self._collect(event, plan, now_ns)
+        return self._collect(event, plan, market)
 
     def replan(
         self,
@@ -202,7 +205,7 @@ class Cohort:
             leg=leg,
             reductions_only=reductions_only,
         )
-        return self._collect(event, plan, now_ns)
+        return self._collect(event, plan, market)
 
     def _core_intent(
         self,
@@ -226,6 +229,7 @@ class Cohort:
             leader_margin=None if margin is None else margin.equity,
             leader_initial_margin=None if margin is None else margin.initial_margin,
             arrival_px=event.arrival_px,
+            mid_px=market.mid_px,
             mark_px=market.mark_px,
             band_low_px=band_low,
             band_high_px=band_high,
@@ -234,8 +238,8 @@ class Cohort:
             exit_since_ns=exit_since_ns,
         )
 
-    def _collect(self, event: Event, plan: CohortPlan, now_ns: TimeNs) -> Planned:
-        planned = Planned(event, [], [], [], [], [], now_ns)
+    def _collect(self, event: Event, plan: CohortPlan, market: Market) -> Planned:
+        planned = Planned(event, [], [], [], [], [], market.mid_sequence)
         for order in plan.orders:
             self._add_order(event, order, planned)
         for skip in plan.skips:

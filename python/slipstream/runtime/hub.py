@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from slipstream._core import BookView, DepthReservation, SkipReason
 from slipstream.domain.instrument import Instrument
 from slipstream.engine.cohort import Market
+from slipstream.units import Px
 from slipstream.venues.base import BookFeed, VenueTraits
 
 
@@ -54,7 +55,24 @@ class VenueHub:
         view = self.books.view(symbol)
         if view is None and self.books.is_gapped(symbol):
             gates |= SkipReason.BOOK_GAPPED.mask
-        return Market(instrument, view, self.books.mark_px(symbol), gates)
+        mid_px, mid_sequence = self._mid(symbol, view)
+        return Market(
+            instrument, view, self.books.mark_px(symbol), mid_px, mid_sequence, gates
+        )
+
+    def _mid(self, symbol: str, view: BookView | None) -> tuple[Px | None, int | None]:
+        """Return the newest mid and the book sequence it belongs to.
+
+        A book whose best levels were dropped for a newer best bid and offer has no mid of its
+        own sequence: the newer one is taken then.
+        """
+        if view is None:
+            return None, None
+        best = self.books.best(symbol)
+        if best is not None and best.sequence > view.sequence:
+            return best.mid_px, best.sequence
+        mid = view.mid()
+        return (None, None) if mid is None else (Px(mid), view.sequence)
 
     def reservation(self, symbol: str, view: BookView | None) -> DepthReservation | None:
         """Return the symbol's reservation, brought up to the given view."""

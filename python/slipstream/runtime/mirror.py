@@ -139,8 +139,9 @@ class Mirror:
             attempt = leg.current
             self._in_flight.add(leg)
             attempt.planned_ns = now_ns
-            if attempt.plan.is_opening:
-                attempt.reference_sequence = planned.event.arrival_sequence
+            attempt.reference_sequence = (
+                planned.event.arrival_sequence if leg.is_opening else planned.mid_sequence
+            )
         return planned
 
     def _withdraw(self, leg: Leg) -> None:

@@ -11,23 +11,26 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import orjson
 
 from slipstream._core import keccak256
 from slipstream.config.keystore import Keystore
 from slipstream.config.load import load_config
+from slipstream.config.model import Config
 from slipstream.domain.cohort import ActivityRow
 from slipstream.runtime.engine import Engine
 from slipstream.runtime.play import Score, Trade
+from slipstream.runtime.session import session_payload
 from slipstream.runtime.simproc import SimProcess, SimSettings
 from slipstream.runtime.wiring import Options, open_engine
 from slipstream.store.base import ActivityFilter
 from slipstream.telemetry.recount import Recount, recount_files
+from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import SystemClock
 
 LEADER: Final = "leader"
@@ -70,11 +73,11 @@ class TrialResult:
     ends: dict[str, int]
     skips: dict[str, int]
     latency_ms: dict[str, dict[str, float | None]]
-    stages: Any
+    stages: StageRecorder
     order_counts: list[int]
-    recount: Recount | None
+    recount: Recount
     venue_cpu_s: float
-    venue_summary: dict[str, Any] = field(default_factory=dict)
+    bad_signatures: int
 
 
 class Trial:
@@ -128,7 +131,7 @@ class Trial:
         passphrase = bytearray(secrets.token_hex(16).encode())
         self.keystore = Keystore.create(self.path / "trial.keys", passphrase)
         names = [LEADER, *follower_names(settings.followers)]
-        agents = [self.keystore.add_new(name, "aster").address for name in names]
+        agents = [entry.address for entry in self.keystore.add_many_new(names, "aster")]
         rows: list[dict[str, object]] = []
         for name, agent in zip(names, agents, strict=True):
             row: dict[str, object] = {
@@ -219,9 +222,7 @@ class Trial:
             ]
         return "\n".join(lines) + "\n"
 
-    def _session_row(self, config: Any) -> ActivityRow:  # noqa: ANN401
-        from slipstream.runtime.session import session_payload  # noqa: PLC0415
-
+    def _session_row(self, config: Config) -> ActivityRow:
         return ActivityRow(
             ts_ms=self.engine.wall_ms(),
             kind="session",
@@ -232,8 +233,11 @@ class Trial:
         """Let the leader trade, one event after another."""
         for index, trade in enumerate(trades):
             self._progress(f"leader trade {index + 1}/{len(trades)}: {trade.side} {trade.symbol}")
+            market = {"symbol": trade.symbol, "px": trade.fills[0][0]}
+            await self.sim.post("/_sim/market", market)
+            await asyncio.sleep(self.settings.pause_s / 2)
             await self.trade(trade)
-            await asyncio.sleep(self.settings.pause_s)
+            await asyncio.sleep(self.settings.pause_s / 2)
         await self.engine.drain(timeout_s=20)
 
     async def trade(self, trade: Trade) -> None:
@@ -245,7 +249,6 @@ class Trial:
                 "symbol": trade.symbol,
                 "side": trade.side,
                 "fills": [list(fill) for fill in trade.fills],
-                "move_market": True,
             },
         )
 
@@ -279,7 +282,7 @@ class Trial:
             order_counts=engine.times.order_counts,
             recount=await asyncio.to_thread(recount_files, directory),
             venue_cpu_s=float(Decimal(cpu["cpu_s"])),
-            venue_summary=summary,
+            bad_signatures=summary["bad_signatures"],
         )
 
 

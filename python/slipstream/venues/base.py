@@ -56,6 +56,20 @@ class FeedDown:
     received_ns: TimeNs
 
 
+@dataclass(frozen=True, slots=True)
+class Best:
+    """A best bid and offer, and the book sequence it belongs to."""
+
+    bid_px: Px
+    ask_px: Px
+    sequence: int
+
+    @property
+    def mid_px(self) -> Px:
+        """The price half way, rounded down."""
+        return Px((self.bid_px + self.ask_px) // 2)
+
+
 AccountEvent = (
     Fill | AccountUpdate | LeverageUpdate | PositionDoubt | OrderReport | FeedUp | FeedDown
 )
@@ -82,8 +96,8 @@ class BookFeed(Protocol):
     def view(self, symbol: str) -> BookView | None:
         """Return the newest consistent book, ``None`` while there is none."""
 
-    def best(self, symbol: str) -> tuple[Px, Px] | None:
-        """Return (bid, ask) of the real-time best bid/offer, ``None`` while unknown."""
+    def best(self, symbol: str) -> Best | None:
+        """Return the real-time best bid/offer, ``None`` while unknown or one-sided."""
 
     def mark_px(self, symbol: str) -> Px | None:
         """Return the newest mark price, ``None`` while unknown."""

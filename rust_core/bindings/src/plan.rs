@@ -37,7 +37,7 @@ impl PyCohortIntent {
     #[new]
     #[pyo3(signature = (*, symbol_index, rules, leader_before, leader_after, leader_px,
         created_ns, track=0, leader_margin=None, leader_initial_margin=None, arrival_px=None,
-        mark_px=None, band_low_px=None, band_high_px=None, gates=0, rotation=0,
+        mid_px=None, mark_px=None, band_low_px=None, band_high_px=None, gates=0, rotation=0,
         exit_since_ns=None))]
     #[allow(
         clippy::too_many_arguments,
@@ -54,6 +54,7 @@ impl PyCohortIntent {
         leader_margin: Option<i64>,
         leader_initial_margin: Option<i64>,
         arrival_px: Option<i64>,
+        mid_px: Option<i64>,
         mark_px: Option<i64>,
         band_low_px: Option<i64>,
         band_high_px: Option<i64>,
@@ -90,6 +91,7 @@ impl PyCohortIntent {
                 track,
                 created_ns,
                 arrival_px: price("arrival_px", arrival_px)?,
+                mid_px: price("mid_px", mid_px)?,
                 mark_px: price("mark_px", mark_px)?,
                 band,
                 gates,

@@ -26,6 +26,8 @@ pub struct CohortIntent {
     pub created_ns: i64,
     /// Mid when it was built.
     pub arrival_px: Option<Px>,
+    /// Mid now, where a better source than the book is known; else the book's.
+    pub mid_px: Option<Px>,
     /// Mark price, when known.
     pub mark_px: Option<Px>,
     /// The venue's price band.
@@ -88,7 +90,7 @@ impl<'a> Market<'a> {
             view,
             reservation,
             table_mark,
-            mid: view.and_then(BookView::mid),
+            mid: intent.mid_px.or_else(|| view.and_then(BookView::mid)),
             best_bid: view.and_then(BookView::best_bid).map(|level| level.px),
             best_ask: view.and_then(BookView::best_ask).map(|level| level.px),
             open_mask: mask_of(SkipReason::stops_open),
