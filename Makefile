@@ -4,7 +4,7 @@
 # To move the locked versions (needs uv):
 #   uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 #       --no-header --output-file requirements/run.txt
-#   uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+#   uv pip compile pyproject.toml --group tools --universal --python-version 3.11 \
 #       --generate-hashes --no-header --output-file requirements/dev.txt
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ $(VENV)/.installed: requirements/dev.txt
 $(VENV)/.built: $(VENV)/.installed $(CORE_SOURCES)
 	@command -v cargo >/dev/null || { echo "slipstream: no cargo found; install Rust from rustup.rs" >&2; exit 2; }
 	@echo "== Rust core, release profile (the first build takes a minute or two)"
-	VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
+	PIP_QUIET=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
 
 .PHONY: build
@@ -63,7 +63,7 @@ check: build ## Format, lint, types, stubs, layers, clippy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/stubtest slipstream._core --mypy-config-file pyproject.toml \
-		--allowlist tests/typing/stubtest_allow.txt
+		--allowlist tests/typing/stubtest_allowed.txt
 	$(BIN)/lint-imports
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings

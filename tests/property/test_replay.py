@@ -15,6 +15,7 @@ from hypothesis import given, settings
 
 from slipstream._core import SCALE, SizingMode, SizingRule
 from slipstream.engine.chain import chain
+from slipstream.errors import ConfigError
 from slipstream.runtime.replay import AMPLE, Replay, ReplayReport, ReplaySizing
 from slipstream.venues.hyperliquid.recorded import read_fills, read_meta
 
@@ -143,3 +144,30 @@ def test_order_doubling_and_splitting_of_lines_change_nothing(
     again = replayed([mixed[:cut], mixed[cut:]], by_ratio(SCALE // 3))
     assert again.to_json() == plain.to_json()
     assert [line.to_json() for line in again.lines] == [line.to_json() for line in plain.lines]
+
+
+EXTREME = st.sampled_from(
+    ["92233720368.54775807", "46116860184", "123456.789", "1", "0.00001", "0.00000001"]
+)
+
+
+@settings(max_examples=150)
+@given(
+    px=EXTREME,
+    size=EXTREME,
+    held=st.sampled_from(["0", "-0.0", "46116860184", "-46116860184.27387904", "-5"]),
+    side=st.sampled_from("AB"),
+    ratio=st.sampled_from([1, SCALE, 2**63 - 1]),
+)
+def test_numbers_at_the_edge_end_in_a_line_or_a_refusal(
+    px: str, size: str, held: str, side: str, ratio: int
+) -> None:
+    row = {"coin": "BTC", "px": px, "sz": size, "side": side, "time": 5, "oid": 1, "tid": 1}
+    try:
+        report = replayed([[json.dumps(row | {"startPosition": held})]], by_ratio(ratio))
+    except ConfigError as error:
+        assert "0.jsonl:1: field sz" in str(error)  # noqa: PT017 - both ends are right
+    else:
+        (line,) = report.lines
+        assert line.to_json()["order_qty"] is not None
+        assert line.reason is not None or report.is_clean

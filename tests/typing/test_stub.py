@@ -54,3 +54,21 @@ def test_the_root_of_all_errors_is_the_core_s() -> None:
     errors = [node.name for node in _CLASSES if node.name.endswith("Error")]
     assert len(errors) > 1
     assert all(issubclass(getattr(_core, name), _core.SlipstreamError) for name in errors)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [_core.BookView, _core.CohortPlan, _core.FillEstimate, _core.OrderPlan, _core.Skip],
+    ids=lambda kind: kind.__name__,
+)
+def test_results_are_made_by_the_core_alone(kind: type) -> None:
+    with pytest.raises(TypeError):
+        kind()
+
+
+def test_the_build_says_what_it_is() -> None:
+    build = _core.build_info()
+    assert set(build) == {"profile", "rustc", "target", "version"}
+    assert build["version"] == _core.__version__
+    assert build["rustc"].startswith("rustc ")
+    assert build["profile"] in {"debug", "release"}

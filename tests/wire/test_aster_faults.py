@@ -1,7 +1,9 @@
 """Misbehaviour on demand, rate limits and delays of the simulated Aster."""
 
 import asyncio
+import contextlib
 import json
+import random
 import time
 from collections.abc import Callable
 
@@ -180,7 +182,9 @@ def test_latency_and_matching_delay_are_at_least_what_was_asked(
     assert time.monotonic_ns() - started_ns >= 68_000_000
     (fill,) = sim.log("fill")
     (order,) = sim.log("order")
-    assert fill["ns"] - order["arrival_ns"] >= 48_000_000
+    (request,) = [line for line in sim.log("request") if line["route"] == "placeOrder"]
+    assert order["arrival_ns"] - request["socket_ns"] >= 18_000_000
+    assert fill["ns"] - order["arrival_ns"] >= 28_000_000
 
 
 def test_seeded_books_agree_and_recorded_books_open(start_sim: SimStarter) -> None:
@@ -191,3 +195,64 @@ def test_seeded_books_agree_and_recorded_books_open(start_sim: SimStarter) -> No
     books = [[(row["symbol"], row["bids"], row["asks"]) for row in rows] for rows in opening]
     assert books[0] == books[1]
     assert len({row[0] for row in books[0]}) == 19
+
+
+def test_sigterm_ends_cleanly(start_sim: SimStarter) -> None:
+    sim = start_sim()
+    sim.process.terminate()
+    assert sim.process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/_sim/accounts", {"account": "0xa"}),
+        ("/_sim/accounts", {"account": "0xa", "agent": "0xb", "balance": "1e9"}),
+        ("/_sim/accounts", [1]),
+        ("/_sim/agents", {"agent": "0xnobody"}),
+        ("/_sim/trade", {"account": "0xnobody"}),
+        ("/_sim/book", {"symbol": "NOPE"}),
+        ("/_sim/book", {"symbol": "BTCUSDT", "bids": [["-1", "1"]]}),
+        ("/_sim/market", {"symbol": "BTCUSDT", "walk_ppm": "1"}),
+        ("/_sim/mark", {"symbol": "BTCUSDT", "px": "x"}),
+    ],
+)
+def test_bad_admin_requests_are_refused_with_the_reason(
+    sim: SimProcess, path: str, body: object
+) -> None:
+    assert sim.admin("POST", path, body)["error"]
+
+
+def test_a_set_book_and_mark_hold(sim: SimProcess) -> None:
+    body = {"symbol": "BTCUSDT", "bids": [["100", "1"]], "asks": [["101", "2"]]}
+    sim.admin("POST", "/_sim/book", body)
+    sim.admin("POST", "/_sim/mark", {"symbol": "BTCUSDT", "px": "100.5"})
+    depth = httpx.get(f"{sim.rest}/fapi/v3/depth?symbol=BTCUSDT&limit=5").json()
+    assert (depth["bids"], depth["asks"]) == ([["100", "1"]], [["101", "2"]])
+    mark = httpx.get(f"{sim.rest}/fapi/v3/premiumIndex?symbol=BTCUSDT").json()
+    assert mark["markPrice"] == "100.5"
+
+
+async def test_noise_on_the_wire_breaks_nothing(sim: SimProcess) -> None:
+    chance = random.Random(7)
+    seeds = [
+        b"GET /fapi/v3/depth?symbol=BTCUSDT&limit=%C2%B2 HTTP/1.1\r\n\r\n",
+        b"POST /fapi/v3/order HTTP/1.1\r\nContent-Length: 9\r\n\r\nsigner=\xff\xfe",
+        b"POST /fapi/v3/order HTTP/1.1\r\nContent-Length: 30\r\n\r\n"
+        b"signature=1&signer=2&nonce=\xc2\xb2",
+        b"GET /ws/btcusdt@depth HTTP/1.1\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: x\r\n\r\n\x81\x85",
+    ]
+    for turn in range(80):
+        noise = bytearray(chance.choice(seeds))
+        for _ in range(turn % 4):
+            noise[chance.randrange(len(noise))] = chance.randrange(256)
+        host, _, port = sim.rest.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(noise)
+        writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    async with httpx.AsyncClient() as http:
+        assert (await http.get(f"{sim.rest}/fapi/v3/ping")).json() == {}

@@ -5,6 +5,7 @@ ended; latency counts from the instant the leader's fill was read from its socke
 stands beside the floor of the same number of orders, measured in the same run.
 """
 
+import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
@@ -24,6 +25,8 @@ DEEP_NOTIONAL: Final = "200000000"
 """Quote per level of a book so deep that every follower fills: depth is not what is measured."""
 
 DRAIN_S: Final = 60.0
+POLL_S: Final = 0.02
+POLL_COUNT_MAX: Final = 3_000
 FILES_PER_FOLLOWER: Final = 3
 LATENCY_MS: Final = 30
 MATCH_MS: Final = 10
@@ -66,9 +69,24 @@ async def _play(trial: Trial, progress: Progress) -> Decimal:
     for index, trade in enumerate(trades):
         progress(f"leader event {index + 1}/{len(trades)}")
         await trial.trade(trade)
-        if not await trial.engine.drain(timeout_s=DRAIN_S):
-            raise InvariantError(f"bench: event {index + 1}: legs still open after {DRAIN_S:.0f} s")
+        await _mirrored(trial, index + 1)
     return await _venue_cpu_s(trial) - before
+
+
+async def _mirrored(trial: Trial, count: int) -> None:
+    """Return when that many of the leader's events were seen and all their legs have ended."""
+    for _ in range(POLL_COUNT_MAX):
+        if _intent_count(trial) >= count:
+            break
+        await asyncio.sleep(POLL_S)
+    else:
+        raise InvariantError(f"bench: event {count} not mirrored after {DRAIN_S:.0f} s")
+    if not await trial.engine.drain(timeout_s=DRAIN_S):
+        raise InvariantError(f"bench: event {count}: legs still open after {DRAIN_S:.0f} s")
+
+
+def _intent_count(trial: Trial) -> int:
+    return sum(part.journal.kinds.total() for part in trial.engine.parts.values())
 
 
 async def _venue_cpu_s(trial: Trial) -> Decimal:

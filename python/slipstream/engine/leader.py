@@ -127,15 +127,15 @@ class LeaderTracker:
         if not self._is_started:
             self._is_started, self.account.is_restored = True, False
             early, self._early = self._early, []
-            effects += self._take(early, now_ns=now_ns)
+            effects += self._take(early, now_ns=now_ns, is_live=False)
         return self._with_cursors(effects)
 
     def on_fills(self, fills: Sequence[Fill], *, now_ns: TimeNs) -> list[Effect]:
         """Take the fills of one socket read."""
         effects: list[Effect] = []
-        fresh = self._fresh(fills, effects)
+        fresh = self._fresh(fills, effects, is_live=True)
         if self._is_started:
-            effects += self._take(fresh, now_ns=now_ns)
+            effects += self._take(fresh, now_ns=now_ns, is_live=True)
         else:
             self._early += fresh
         return self._with_cursors(effects)
@@ -190,11 +190,11 @@ class LeaderTracker:
         if cursor is not None:
             self._cursors[symbol] = cursor
         effects: list[Effect] = []
-        fresh = self._fresh(fills, effects)
+        fresh = self._fresh(fills, effects, is_live=False)
         if not self._is_started:
             self._early += fresh
             return effects
-        effects += self._take(fresh, now_ns=now_ns)
+        effects += self._take(fresh, now_ns=now_ns, is_live=False)
         for lane in self.account.lanes(symbol):
             repair = lane.repair
             if repair is None or repair.is_backfilled:
@@ -249,8 +249,11 @@ class LeaderTracker:
 
     # --- fills ---------------------------------------------------------------------------
 
-    def _fresh(self, fills: Sequence[Fill], effects: list[Effect]) -> list[Fill]:
-        """Return the fills of this account that were never taken, in venue order."""
+    def _fresh(self, fills: Sequence[Fill], effects: list[Effect], *, is_live: bool) -> list[Fill]:
+        """Return the fills of this account that were never taken, in venue order.
+
+        A read overlaps with what is known; only on the live stream is an old fill worth a word.
+        """
         fresh: list[Fill] = []
         for fill in sorted(fills, key=_venue_order):
             if fill.id.account != self._name or fill.id.venue != self._venue:
@@ -258,7 +261,7 @@ class LeaderTracker:
             elif fill.qty <= 0 or fill.px <= 0:
                 detail = f"fill {fill.id.trade_id} of {fill.symbol}: qty {fill.qty}, px {fill.px}"
                 effects.append(ReportIncident("fill_refused", detail))
-            elif self._seen.is_forgotten(fill.id):
+            elif is_live and self._seen.is_forgotten(fill.id):
                 detail = f"fill {fill.id.trade_id} of {fill.symbol} is older than what is kept"
                 effects.append(ReportIncident("fill_too_old", detail))
             elif self._seen.add(fill.id):
@@ -266,17 +269,20 @@ class LeaderTracker:
                 fresh.append(fill if closed_qty is None else opening_part(fill, closed_qty))
         return fresh
 
-    def _take(self, fills: Sequence[Fill], *, now_ns: TimeNs) -> list[Effect]:
-        """Give each lane its fills, lanes in the order of their first one."""
+    def _take(self, fills: Sequence[Fill], *, now_ns: TimeNs, is_live: bool) -> list[Effect]:
+        """Give each lane its fills, lanes in the order of their first one.
+
+        What a reading included already moves nothing: at the start it came before the mirror.
+        """
         effects: list[Effect] = []
         groups: dict[LaneKey, list[Fill]] = {}
         for fill in fills:
             key = LaneKey(fill.symbol, fill.position_side)
-            if fill.id.venue_ts_ms <= self.account.lane(key).floor_ms:
+            if fill.id.venue_ts_ms > self.account.lane(key).floor_ms:
+                groups.setdefault(key, []).append(fill)
+            elif is_live:
                 detail = f"fill {fill.id.trade_id} of {fill.symbol} was in the last reading already"
                 effects.append(ReportIncident("fill_already_covered", detail))
-            else:
-                groups.setdefault(key, []).append(fill)
         for key, group in groups.items():
             lane = self.account.lane(key)
             if lane.repair is not None or not lane.is_known:

@@ -65,6 +65,7 @@ class TrackedPosition:
     statement: Statement | None = None
     repair: Repair | None = None
     held: list[Fill] = field(default_factory=list)
+    _newest_ms: int = -1
     _history: deque[tuple[int, int]] = field(
         default_factory=lambda: deque(maxlen=HISTORY_COUNT_MAX)
     )
@@ -74,9 +75,12 @@ class TrackedPosition:
         self.qty += fill.signed_qty
         self.last_px = fill.px
         self._history.append((fill.id.venue_ts_ms, fill.signed_qty))
+        self._newest_ms = max(self._newest_ms, fill.id.venue_ts_ms)
 
     def qty_at(self, ts_ms: int) -> int:
         """Return the position after everything up to ``ts_ms``, as far as is remembered."""
+        if ts_ms >= self._newest_ms:
+            return self.qty
         return self.qty - sum(change for at_ms, change in self._history if at_ms > ts_ms)
 
     def qty_with_held(self, ts_ms: int | None = None) -> int:

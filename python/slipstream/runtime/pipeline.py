@@ -121,10 +121,10 @@ class Pipeline:
     def _on_event(self, event: AccountEvent, now_ns: TimeNs) -> None:
         match event:
             case AccountUpdate():
-                for position in event.positions:
-                    mark = self._hub.books.mark_px(position.symbol)
+                for symbol in self._prepared:
+                    mark = self._hub.books.mark_px(symbol)
                     if mark is not None:
-                        self._apply(self._tracker.on_mark(position.symbol, mark, now_ns=now_ns))
+                        self._apply(self._tracker.on_mark(symbol, mark, now_ns=now_ns))
                 self._apply(self._tracker.on_account_update(event, now_ns=now_ns))
             case LeverageUpdate():
                 self._leverage[event.symbol] = event.leverage

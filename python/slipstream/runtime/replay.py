@@ -51,6 +51,8 @@ from slipstream.venues.hyperliquid.recorded import (
 AMPLE: Final = 40_000_000_000 * SCALE
 """Depth of a level, and equity and margin where a mode does not ask for any: 4 * 10**18 raw."""
 
+PX_MAX: Final = 2**63 - 1
+
 BOUND_PPM: Final = 100_000
 """Every bound of the follower: the book fills at the leader's price, so none is ever near."""
 
@@ -238,7 +240,8 @@ class Replay:
         self._sequence += 1
         beside_px = intent.px + 1 if intent.side is Side.SELL else intent.px - 1
         taken = [(format_fixed(intent.px), format_fixed(AMPLE))]
-        beside = [(format_fixed(beside_px), format_fixed(AMPLE))] if beside_px > 0 else []
+        is_level = 0 < beside_px <= PX_MAX
+        beside = [(format_fixed(beside_px), format_fixed(AMPLE))] if is_level else []
         bids, asks = (beside, taken) if intent.side is Side.BUY else (taken, beside)
         book = self._books.setdefault(intent.symbol, Book())
         book.load(

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from slipstream._core import FollowerLimits, SizingMode
 from slipstream.config.load import load_config, parse_config
 from slipstream.config.model import Config, MirrorConfig, MirrorMode, RunMode, redact_url
+from slipstream.config.rules import follower_limits, sizing_rule
 from slipstream.errors import ConfigError
 
 ADDRESS = "0x" + "1a" * 20
 OTHER = "0x" + "2b" * 20
+
+NEEDING_MARGIN = (SizingMode.MARGIN, SizingMode.POSITION)
 
 LEADER = f"""
 [[leader]]
@@ -238,3 +242,23 @@ def test_printing_redacts_and_is_plain() -> None:
     shown = whole('mode = "ratio"\nratio = "1"').redacted()
     assert shown["engine"]["database"] == "sqlite:///slipstream.db"
     assert shown["followers"][0]["mirrors"][0]["ratio"] == 10**8
+
+
+@pytest.mark.parametrize(
+    ("lines", "mode"),
+    [
+        ('mode = "margin"\nallocation = "40%"', SizingMode.MARGIN),
+        ('mode = "position"', SizingMode.POSITION),
+        (
+            'mode = "position"\nmargin_pct = "2%"\nmin_leader_notional = "10"',
+            SizingMode.POSITION,
+        ),
+        ('mode = "ratio"\nratio = "0.25"\nmissed = "catch_up"', SizingMode.RATIO),
+        ('mode = "notional"\nnotional = "500"\nbelow_minimum = "bump"', SizingMode.NOTIONAL),
+    ],
+)
+def test_every_mode_becomes_a_sizing_rule(lines: str, mode: SizingMode) -> None:
+    found = only_mirror(f'{lines}\non_cap = "clip"\ncaps = {{ order = "none" }}')
+    assert sizing_rule(found).mode == mode
+    assert sizing_rule(found).needs_leader_margin is (mode in NEEDING_MARGIN)
+    assert isinstance(follower_limits(found), FollowerLimits)

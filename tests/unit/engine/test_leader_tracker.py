@@ -156,11 +156,10 @@ def test_hedge_sides_are_positions_of_their_own() -> None:
 def test_fills_before_the_first_snapshot_wait_and_those_it_includes_are_not_mirrored() -> None:
     tracker = LeaderTracker(LeaderId("whale"), VENUE, ACCOUNT, needs_margin=False)
     assert tracker.on_fills([fill(1, 3, 9), fill(2, 1, 11)], now_ns=1) == []
-    effects = tracker.on_snapshot(snapshot(3, 10), now_ns=2)
-    assert incidents(effects) == ["fill_already_covered"]
-    assert [shape(e.intent) for e in effects if isinstance(e, EmitIntent)] == [
-        (IntentKind.INCREASE, 3, 4)
-    ]
+    (intent,) = intents(tracker.on_snapshot(snapshot(3, 10), now_ns=2))
+    assert shape(intent) == (IntentKind.INCREASE, 3, 4)
+    assert incidents(tracker.on_fills([fill(3, 1, 10)], now_ns=3)) == ["fill_already_covered"]
+    assert tracker.on_backfill(BTC, [fill(4, 1, 8), fill(2, 1, 11)], "4", now_ns=4) == []
 
 
 def test_a_liquidation_of_the_leader_is_a_fill_like_any_other() -> None:

@@ -106,7 +106,7 @@ class _Expired(msgspec.Struct, tag_field="e", tag="listenKeyExpired"):
 class _Kind(msgspec.Struct):
     e: str | None = None
     stream: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
     id: object = None
     code: object = None
     error: object = None
@@ -173,7 +173,7 @@ class UserEventDecoder:
         self, raw: bytes, received_ns: TimeNs, stream: str | None, error: Exception
     ) -> list[Decoded]:
         kind = wire.checked(_kind, raw, "user stream", is_unique=False)
-        if kind.data is not None and kind.stream is not None:
+        if bytes(kind.data) and kind.stream is not None:
             if stream is not None and kind.stream != stream:
                 raise DecodeError("user stream $.stream: expected this account's stream")
             if kind.e is not None:

@@ -97,7 +97,7 @@ class _Kind(msgspec.Struct):
     msg: str | None = None
     error: object = None
     stream: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
 
 
 _KNOWN: Final = frozenset({"depthUpdate", "bookTicker", "markPriceUpdate"})
@@ -119,8 +119,8 @@ def decode_market(raw: bytes) -> MarketFrame:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         return _decode_other(raw, error)
     if isinstance(frame, DepthUpdate):
-        # All nine keys were found; a tenth could be a repetition.
-        if raw.count(b'":') != _DEPTH_KEY_COUNT:
+        # All nine keys were found, each with its colon; one more could be a repetition.
+        if raw.count(b":") != _DEPTH_KEY_COUNT:
             wire.refuse_repeated_keys(raw, "depthUpdate")
         if frame.u < frame.U:
             raise DecodeError(f"depthUpdate $.U: expected at most u, found {frame.U} > {frame.u}")
@@ -146,7 +146,7 @@ def decode_market(raw: bytes) -> MarketFrame:
 
 def _decode_other(raw: bytes, error: Exception) -> MarketFrame:
     kind = wire.checked(_kind, raw, "market stream", is_unique=False)
-    if kind.data is not None and kind.stream is not None and kind.e is None:
+    if bytes(kind.data) and kind.stream is not None and kind.e is None:
         return decode_market(bytes(kind.data))
     if kind.e in _KNOWN:
         raise DecodeError(f"{kind.e}: {str(error)[:160]}") from error

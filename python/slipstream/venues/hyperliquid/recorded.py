@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from slipstream._core import InstrumentRules, PositionSide, Side
+from slipstream._core import InstrumentRules, PositionSide, Side, format_fixed
 from slipstream.domain.fill import Fill
 from slipstream.domain.ids import FillId, VenueId
 from slipstream.domain.instrument import Instrument
 from slipstream.errors import ConfigError
 from slipstream.units import SCALE_DIGITS, Px, Qty, TimeNs
-from slipstream.venues.hyperliquid.strict_json import StrictObject, parse_json
+from slipstream.venues.hyperliquid.strict_json import INT_MAX, StrictObject, parse_json
 
 VENUE: Final = VenueId("hyperliquid")
 RECORDED_ACCOUNT: Final = "recorded"
@@ -103,6 +103,11 @@ def decode_fill(line: bytes, place: str, coins: Mapping[str, object]) -> Fill:
     row.checked(
         "liquidation", "an object or null", lambda found: found is None or isinstance(found, dict)
     )
+    side = _SIDES[side_name]
+    qty = row.decimal("sz", is_positive=True)
+    before = row.decimal("startPosition", is_positive=False)
+    if abs(before + side.value * qty) > INT_MAX:
+        row.refuse("sz", f"a size that leaves a position of at most {format_fixed(INT_MAX)}")
     return Fill(
         id=FillId(
             VENUE,
@@ -113,14 +118,14 @@ def decode_fill(line: bytes, place: str, coins: Mapping[str, object]) -> Fill:
             row.integer("time", least=1, most=2**53),
         ),
         position_side=PositionSide.NET,
-        side=_SIDES[side_name],
-        qty=Qty(row.decimal("sz", is_positive=True)),
+        side=side,
+        qty=Qty(qty),
         px=Px(row.decimal("px", is_positive=True)),
         is_taker=row.truth("crossed", default=True),
         is_liquidation=row.fields.get("liquidation") is not None,
         received_ns=TimeNs(0),
         decoded_ns=TimeNs(0),
-        position_before=Qty(row.decimal("startPosition", is_positive=False)),
+        position_before=Qty(before),
     )
 
 

@@ -12,11 +12,11 @@ from urllib.parse import parse_qs
 import orjson
 
 from slipstream.venues.sim.amounts import AmountError, parse_raw, to_plain
+from slipstream.venues.sim.aster.auth import PERMISSIONS
 from slipstream.venues.sim.exchange import new_account
-from slipstream.venues.sim.faults import FaultError
 from slipstream.venues.sim.http import Connection, Request
 from slipstream.venues.sim.matching import BUY, SELL
-from slipstream.venues.sim.orders import OrderSpec, TimeInForce
+from slipstream.venues.sim.orders import OrderSpec, Refused, TimeInForce
 
 if TYPE_CHECKING:
     from slipstream.venues.sim.server import SimulatedVenue
@@ -44,6 +44,29 @@ def _amount(body: Json, key: str) -> int:
     except AmountError as error:
         message = f"{key}: {error}"
         raise AdminError(message) from error
+
+
+def _object(body: Json, key: str) -> Json:
+    value = body.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise AdminError(f"{key}: expected an object, found {value!r}")
+    return value
+
+
+def _integer(body: Json, key: str, default: int) -> int:
+    value = body.get(key, default)
+    if type(value) is not int:
+        raise AdminError(f"{key}: expected an integer, found {value!r}")
+    return value
+
+
+def _permissions(body: Json) -> dict[str, bool]:
+    wanted = _object(body, "permissions")
+    if not set(wanted) <= set(PERMISSIONS):
+        raise AdminError(f"permissions: expected {PERMISSIONS}, found {sorted(wanted)}")
+    return {name: bool(value) for name, value in wanted.items()}
 
 
 def _rows(body: Json, key: str) -> list[tuple[int, int]]:
@@ -101,7 +124,7 @@ class Admin:
             answer = route(body)
         except orjson.JSONDecodeError as error:
             connection.respond(400, orjson.dumps({"error": f"not JSON: {error}"}))
-        except (AdminError, FaultError, ValueError) as error:
+        except (Refused, ValueError) as error:
             connection.respond(400, orjson.dumps({"error": str(error)}))
         else:
             connection.respond(200, orjson.dumps(answer))
@@ -159,12 +182,15 @@ class Admin:
         account.hedge = bool(body.get("hedge", account.hedge))
         account.deposited = bool(body.get("deposited", account.deposited))
         account.is_private = bool(body.get("private", account.is_private))
-        limits = body.get("limits") or {}
-        account.order_limit = int(limits.get("orders_per_minute", account.order_limit))
+        limits = _object(body, "limits")
+        account.order_limit = _integer(limits, "orders_per_minute", account.order_limit)
         self._set_leverage(account.leverages, body.get("leverage"))
         if type(body.get("leverage")) is int:
             account.leverage_default = body["leverage"]
-        for row in body.get("positions") or []:
+        positions = body.get("positions") or []
+        if not isinstance(positions, list) or not all(isinstance(p, dict) for p in positions):
+            raise AdminError("positions: expected a list of objects")
+        for row in positions:
             symbol = self._symbol(row)
             side = str(row.get("position_side", "BOTH"))
             position = account.position(symbol, side)
@@ -172,8 +198,14 @@ class Admin:
             position.apply(_amount(row, "qty"), entry_px)
             position.updated_ms = venue.clock.wall_ms(venue.clock.now_ns())
         record = venue.face.add_agent(address, agent, venue.clock.now_ns())
-        record.permissions.update(body.get("permissions") or {})
-        fields = {"event": "account", "account": address, "agent": agent}
+        record.permissions.update(_permissions(body))
+        fields = {
+            "event": "account",
+            "account": address,
+            "agent": agent,
+            "balance": to_plain(account.balance),
+            "positions": positions,
+        }
         venue.log.append("admin", venue.clock.now_ns(), fields)
         return {"account": address, "agent": agent}
 
@@ -218,9 +250,9 @@ class Admin:
             message = "agent: not known"
             raise AdminError(message)
         agent.is_revoked = bool(body.get("revoked", agent.is_revoked))
-        agent.expired_ms = int(body.get("expired", agent.expired_ms))
+        agent.expired_ms = _integer(body, "expired", agent.expired_ms)
         agent.ip_whitelist = str(body.get("ip_whitelist", agent.ip_whitelist))
-        agent.permissions.update(body.get("permissions") or {})
+        agent.permissions.update(_permissions(body))
         return dict(agent.describe())
 
     # -- faults -------------------------------------------------------------------
@@ -229,7 +261,8 @@ class Admin:
         venue = self._venue
         if "clear" in body:
             wanted = body["clear"]
-            return {"cleared": venue.faults.clear(None if wanted is True else wanted)}
+            rule_id = None if wanted is True else _integer(body, "clear", 0)
+            return {"cleared": venue.faults.clear(rule_id)}
         now_ns = venue.clock.now_ns()
         rule = venue.faults.add(body, now_ns)
         account = rule.filters.get("account")
@@ -271,6 +304,9 @@ class Admin:
         fills = _rows(body, "fills")
         if not fills and body.get("px") is not None:
             fills = [(_amount(body, "px"), _amount(body, "qty"))]
+        position_side = str(body.get("position_side", "BOTH"))
+        if position_side not in (("LONG", "SHORT") if account.hedge else ("BOTH",)):
+            raise AdminError(f"position_side: {position_side!r} is not the account's mode")
         qty = sum(row[1] for row in fills) if fills else _amount(body, "qty")
         if qty <= 0 or any(px <= 0 or size <= 0 for px, size in fills):
             message = "qty, px: expected positive amounts"
@@ -281,7 +317,7 @@ class Admin:
             qty=qty,
             limit_px=None,
             time_in_force=TimeInForce.IOC,
-            position_side=str(body.get("position_side", "BOTH")),
+            position_side=position_side,
             reduce_only=bool(body.get("reduce_only", False)),
             client_order_id=str(body.get("order_id") or venue.face.generated_client_id()),
         )
@@ -336,9 +372,9 @@ class Admin:
             settings.level_notional = _amount(body, "level_notional")
             maker.forget_sizes()
         if "walk_ppm" in body:
-            settings.walk_ppm = int(body["walk_ppm"])
+            settings.walk_ppm = _integer(body, "walk_ppm", 0)
         if "replenish_ms" in body:
-            settings.replenish_ns = int(body["replenish_ms"]) * 1_000_000
+            settings.replenish_ns = _integer(body, "replenish_ms", 0) * 1_000_000
         if "frozen" in body:
             settings.is_frozen = bool(body["frozen"])
         if "px" in body:

@@ -32,16 +32,23 @@ class DelayLine:
         due_ns = self._clock.now_ns() + self._delay_ns
         self._queue.append((due_ns, callback, arguments))
         if len(self._queue) == 1:
-            self._loop.call_later(self._delay_ns / 1e9, self._run)
+            self._arm(due_ns)
+
+    def _arm(self, due_ns: int) -> None:
+        wait_ns = max(due_ns - self._clock.now_ns(), 0)
+        self._loop.call_later(wait_ns / 1e9, self._run)
 
     def _run(self) -> None:
         queue = self._queue
-        now_ns = self._clock.now_ns()
-        while queue and queue[0][0] <= now_ns + EARLY_NS:
-            _, callback, arguments = queue[0]
-            try:
-                callback(*arguments)
-            finally:
-                queue.popleft()
-        if queue:
-            self._loop.call_later(max(queue[0][0] - now_ns, 0) / 1e9, self._run)
+        until_ns = self._clock.now_ns() + EARLY_NS
+        try:
+            while queue and queue[0][0] <= until_ns:
+                _, callback, arguments = queue[0]
+                # Left in the queue while it runs: what it puts in arms no second timer.
+                try:
+                    callback(*arguments)
+                finally:
+                    queue.popleft()
+        finally:
+            if queue:
+                self._arm(queue[0][0])

@@ -2,6 +2,30 @@
 
 A rule applies to what its filters name, from its ``after``-th match on, ``count`` times
 (for ever when absent), with a probability drawn from the seed, until it expires.
+
+Requests (filters account, agent, route, symbol, ip, client_order_id):
+    delay_request, delay_response   ``delay_ms`` before serving, or before answering
+    lost_ack                        executed, then the connection is reset
+    reset_before                    reset without executing
+    hang                            never answered; executed only with ``executed``
+    status_503_before, _after       503 before or after execution
+    status_429, status_418          refused; 418 bans the address for ``ms``
+    waf_403, garbage                an HTML page, before or after execution
+    reject                          ``code``, ``msg``, ``status``
+    refuse_connect                  connections of an address or an account are reset
+User events (filters account, event, symbol, client_order_id):
+    drop_event, silent_stream       never sent
+    delay_event                     sent ``delay_ms`` late
+    duplicate_event                 sent twice
+    reorder_event                   sent after the next event
+    account_first                   ACCOUNT_UPDATE before the orders of its step
+Books (filter symbol):
+    stale_book                      streams stand still, the snapshot stays old
+    crossed_book, empty_book        shown so, in streams and snapshot
+    gap_book                        one diff event is lost
+At once:
+    clock_skew (``ms``), disconnect_streams (account, or all), listen_key_expired
+    (account), revoke_agent (agent)
 """
 
 from collections.abc import Mapping

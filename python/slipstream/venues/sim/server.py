@@ -166,6 +166,7 @@ class SimulatedVenue:
             "counts": dict(self.log.counts),
             "lines": len(self.log),
             "bad_signatures": self.face.bad_signatures,
+            "good_signatures": self.face.good_signatures,
             "unverified": pending,
             "failed": self.face.bad_signatures > 0 or pending > 0,
             "weight_factor": self.settings.weight_factor,

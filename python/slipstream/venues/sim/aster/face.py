@@ -93,6 +93,7 @@ class AsterFace:
         self.markets = MarketStreams(exchange, faults, self.send)
         self.sockets = SocketDesk(self)
         self.bad_signatures = 0
+        self.good_signatures = 0
         self._checks: dict[int, tuple[str, str]] = {}
         self._check_token = 0
         self._client_id = 0
@@ -171,7 +172,8 @@ class AsterFace:
             "account": "" if account is None else account.address,
             "agent": "" if call.agent is None else call.agent.address,
             "ip": call.request.connection.ip,
-            "arrival_ns": call.request.arrival_ns,
+            "socket_ns": call.request.arrival_ns,
+            "arrival_ns": call.now_ns,
             "status": status,
             "code": code,
             "client_order_id": call.parameters.get("newClientOrderId")
@@ -310,11 +312,15 @@ class AsterFace:
         elif not is_signed_by(text, signature, agent.address, chain):
             self._note_bad(agent.address, "inline")
             raise bad_signature()
+        else:
+            self.good_signatures += 1
 
     def on_verdict(self, token: int, is_good: bool) -> None:  # noqa: FBT001 - a callback
         """Take a deferred verdict; a bad one revokes the agent and fails the run."""
         address, _ = self._checks.pop(token)
-        if not is_good:
+        if is_good:
+            self.good_signatures += 1
+        else:
             self.agents[address].is_revoked = True
             self._note_bad(address, "deferred")
 
@@ -353,7 +359,7 @@ class AsterFace:
             "time_in_force": parameters.get("timeInForce"),
             "qty": parameters.get("quantity"),
             "limit_px": parameters.get("price"),
-            "arrival_ns": call.request.arrival_ns,
+            "arrival_ns": call.now_ns,
             "arrival_sequence": None if book is None else book.sequence,
             "status": "REJECTED",
             "code": error.code,

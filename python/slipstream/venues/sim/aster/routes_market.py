@@ -14,12 +14,20 @@ if TYPE_CHECKING:
     from slipstream.venues.sim.aster.face import AsterFace
 
 Json = dict[str, Any]
-DEPTH_WEIGHTS: Final = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
+DEPTH_WEIGHTS: Final = {
+    "5": 2,
+    "10": 2,
+    "20": 2,
+    "50": 2,
+    "100": 5,
+    "500": 10,
+    "1000": 20,
+}
 
 
 def _depth_weight(parameters: Mapping[str, str]) -> int:
     limit = parameters.get("limit", "500")
-    return DEPTH_WEIGHTS.get(int(limit), 20) if limit.isdigit() else 20
+    return DEPTH_WEIGHTS.get(limit, 20)
 
 
 def _by_symbol_weight(parameters: Mapping[str, str]) -> int:
@@ -73,7 +81,7 @@ def depth(face: "AsterFace", call: Call) -> Json:
     """Answer a book snapshot."""
     instrument = read_instrument(call.parameters, face.exchange.instruments)
     limit = call.parameters.get("limit", "500")
-    if not limit.isdigit() or int(limit) not in DEPTH_WEIGHTS:
+    if limit not in DEPTH_WEIGHTS:
         raise ApiError(-4021, "Invalid depth limit.")
     return face.markets.depth_answer(instrument.symbol, int(limit))
 

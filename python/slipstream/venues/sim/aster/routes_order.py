@@ -42,7 +42,7 @@ def _accept(face: "AsterFace", call: Call, parameters: dict[str, str]) -> Order:
         spec = read_order(parameters, instrument, mark_px, generated)
         account = call.account
         used = face.limits.charge_order(account.address, account.order_limit, now_ms)
-        order = exchange.accept(account, spec, call.request.arrival_ns)
+        order = exchange.accept(account, spec, call.now_ns)
     except Refused as refused:
         error = of_refusal(refused.why)
         face.log_rejection(call, parameters, error)
@@ -114,9 +114,7 @@ def _find(face: "AsterFace", call: Call) -> Order | None:
     account = call.account
     order_id = call.parameters.get("orderId")
     if order_id:
-        if not order_id.isdigit():
-            raise illegal("orderId")
-        order = account.orders.get(int(order_id))
+        order = account.orders.get(int_parameter(call, "orderId", 0))
         return order if order and order.spec.symbol == instrument.symbol else None
     client_id = call.parameters.get("origClientOrderId")
     if not client_id:

@@ -1,0 +1,90 @@
+"""The durable claim of 500 followers, the thread hop and the future included.
+
+``make bench`` runs this under pytest-benchmark. The floor beside it is one empty durable
+transaction of the same file: what the disk alone takes.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from slipstream.domain.cohort import CohortCommit
+from slipstream.store.base import CommitResult, RecordResult
+from slipstream.store.sqlite import SqliteStore
+from unit.store.store_rows import LEADER, cohort, result
+
+FOLLOWERS = 500
+ROUNDS = 100
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    with asyncio.Runner() as runner:
+        yield runner.get_loop()
+
+
+@pytest.fixture
+def store(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[SqliteStore]:
+    opened = loop.run_until_complete(SqliteStore.open(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    yield opened
+    loop.run_until_complete(opened.close())
+
+
+def test_claim_500(
+    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
+) -> None:
+    cohorts = iter([cohort(trade, followers=FOLLOWERS) for trade in range(ROUNDS + 5)])
+
+    async def claim(wanted: CohortCommit) -> CommitResult:
+        return await store.commit(wanted)
+
+    outcome = benchmark.pedantic(
+        lambda wanted: loop.run_until_complete(claim(wanted)),
+        setup=lambda: ((next(cohorts),), {}),
+        rounds=ROUNDS,
+        warmup_rounds=5,
+    )
+    assert outcome == CommitResult()
+
+
+def test_floor_one_row(
+    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
+) -> None:
+    cursors = iter(range(10**9))
+
+    async def write() -> CommitResult:
+        wanted = CohortCommit(LEADER, None, [], ("BTCUSDT", str(next(cursors))))
+        return await store.commit(wanted)
+
+    outcome = benchmark.pedantic(
+        lambda: loop.run_until_complete(write()), rounds=ROUNDS, warmup_rounds=5
+    )
+    assert outcome == CommitResult()
+
+
+def test_record_500_one_by_one(
+    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
+) -> None:
+    """How 500 ends arrive: one call each, grouped by the writer."""
+    trades = iter(range(10**9))
+
+    def prepare() -> tuple[tuple[CohortCommit], dict[str, object]]:
+        wanted = cohort(next(trades), followers=FOLLOWERS)
+        loop.run_until_complete(asyncio.wait_for(_commit(store, wanted), 10))
+        return (wanted,), {}
+
+    async def record(wanted: CohortCommit) -> list[RecordResult]:
+        ends = [store.record([result(leg)]) for leg in wanted.legs]
+        return [await end for end in ends]
+
+    outcomes = benchmark.pedantic(
+        lambda wanted: loop.run_until_complete(record(wanted)), setup=prepare, rounds=20
+    )
+    assert outcomes == [RecordResult()] * FOLLOWERS
+
+
+async def _commit(store: SqliteStore, wanted: CohortCommit) -> CommitResult:
+    return await store.commit(wanted)
