@@ -25,7 +25,7 @@ from slipstream._core import (
     sign_many,
 )
 from slipstream.domain.fill import AccountUpdate, Fill
-from slipstream.domain.ids import ClientOrderId
+from slipstream.domain.ids import ClientOrderId, FillId
 from slipstream.domain.order import OrderReport, OrderRequest, OrderState
 from slipstream.domain.outcome import (
     Accepted,
@@ -37,8 +37,11 @@ from slipstream.domain.outcome import (
     Unknown,
 )
 from slipstream.transport.clock import SystemClock
+from slipstream.transport.origin import Origin
+from slipstream.transport.websocket import open_websocket
 from slipstream.units import NS_PER_S, Px, Qty, TimeNs
 from slipstream.venues.aster.adapter import AsterAdapter
+from slipstream.venues.aster.feed import AsterAccountFeed
 from slipstream.venues.aster.gateway import AsterGateway
 from slipstream.venues.base import AccountEvent, FeedDown, FeedUp
 
@@ -203,6 +206,11 @@ class Heard:
             while not holds():
                 self.changed.clear()
                 await self.changed.wait()
+
+
+def fill_id(event: AccountEvent) -> FillId:
+    assert isinstance(event, Fill)
+    return event.id
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -427,6 +435,31 @@ async def test_the_account_stream_comes_back(account: Account, venue: Venue, kin
         await heard.until(lambda: bool(heard.of(Fill)))
 
 
+async def test_a_connection_is_replaced_without_a_gap(account: Account) -> None:
+    heard = Heard()
+    feed = AsterAccountFeed(
+        account.adapter._access,
+        account.adapter._rest(account.signer),
+        account=account.address,
+        keep_alive_ns=NS_PER_S // 4,
+        redial_ns=NS_PER_S // 2,
+        overlap_ns=NS_PER_S // 4,
+    )
+    px = await band_px(account, Side.BUY)
+    async with running(feed.run(heard.sink)):
+        await heard.until(lambda: bool(heard.of(FeedUp)))
+        first = next(iter(feed._sessions))
+        placed = 0
+        while first in feed._sessions:
+            placed += isinstance(await place(account.gateway, new_order(Side.BUY, px)), Accepted)
+        fills, _ = await account.gateway.fills_since(SYMBOL, None)
+        assert placed > 0
+        expected = {fill.id for fill in fills}
+        await heard.until(lambda: {fill_id(event) for event in heard.of(Fill)} >= expected)
+    assert len(heard.of(FeedUp)) == 1
+    assert heard.of(FeedDown) == []
+
+
 @pytest.mark.parametrize("depth", ["diff", "partial"])
 async def test_books_come_in_step_and_stay(venue: Venue, depth: str) -> None:
     adapter = new_adapter(venue)
@@ -457,6 +490,25 @@ async def test_books_come_in_step_and_stay(venue: Venue, depth: str) -> None:
         assert best[0] < best[1]
         assert not books.is_gapped(SYMBOL)
     assert reports == []
+
+
+async def test_a_silent_stream_counts_as_dead(venue: Venue) -> None:
+    frames: list[bytes] = []
+    socket_ = await open_websocket(
+        Origin(venue.stream),
+        "/ws/btcusdt@markPrice@1s",
+        sink=lambda messages, _: frames.extend(messages),
+        clock=CLOCK,
+        silence_ns=NS_PER_S // 2,
+        size_max=100_000,
+        user_agent="test",
+    )
+    socket_.is_held_to_messages = True
+    reason = await socket_.wait_lost()
+    assert reason.startswith("silent")
+    assert not socket_.is_open
+    with pytest.raises(errors.FeedError):
+        await socket_.send("{}")
 
 
 async def test_a_gap_is_repaired_from_a_snapshot(venue: Venue) -> None:

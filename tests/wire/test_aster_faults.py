@@ -238,10 +238,8 @@ async def test_noise_on_the_wire_breaks_nothing(sim: SimProcess) -> None:
     seeds = [
         b"GET /fapi/v3/depth?symbol=BTCUSDT&limit=%C2%B2 HTTP/1.1\r\n\r\n",
         b"POST /fapi/v3/order HTTP/1.1\r\nContent-Length: 9\r\n\r\nsigner=\xff\xfe",
-        b"POST /fapi/v3/order HTTP/1.1\r\nContent-Length: 30\r\n\r\n"
-        b"signature=1&signer=2&nonce=\xc2\xb2",
-        b"GET /ws/btcusdt@depth HTTP/1.1\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Key: x\r\n\r\n\x81\x85",
+        b"POST /fapi/v3/noop HTTP/1.1\r\nContent-Length: 29\r\n\r\nsignature=1&signer=2&nonce=\xb2",
+        b"GET /ws/x HTTP/1.1\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n\x81\x85",
     ]
     for turn in range(80):
         noise = bytearray(chance.choice(seeds))

@@ -102,11 +102,11 @@ class _Wire(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, chunk: bytes) -> None:
         owner = self._owner
         received_ns = owner.clock.now_ns()
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(chunk)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fault = "the reply is not HTTP"
         if self._fault is not None:

@@ -29,7 +29,7 @@ def shared_tls() -> ssl.SSLContext:
 class Origin:
     """One base URL. ``tls`` is ``None`` for plain text."""
 
-    __slots__ = ("_address", "host", "is_tls", "path", "port", "tls", "url")
+    __slots__ = ("_address", "_failure_count", "host", "is_tls", "path", "port", "tls", "url")
 
     def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         """Split a base URL such as ``https://host:port/prefix``.
@@ -51,6 +51,7 @@ class Origin:
         self.is_tls = parts.scheme in ("https", "wss")
         self.tls = (tls or shared_tls()) if self.is_tls else None
         self._address: str | None = None
+        self._failure_count = 0
 
     @property
     def authority(self) -> str:
@@ -67,9 +68,10 @@ class Origin:
         if self._address is None:
             loop = asyncio.get_running_loop()
             found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-            self._address = str(found[0][4][0])
+            self._address = str(found[self._failure_count % len(found)][4][0])
         return self._address
 
     def forget_address(self) -> None:
-        """Look the name up again before the next connection."""
+        """Look the name up again before the next connection, and try its next address."""
         self._address = None
+        self._failure_count += 1

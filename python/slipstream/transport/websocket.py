@@ -51,10 +51,10 @@ class _SinkConnection(ClientConnection):
         self.last_read_ns = clock.now_ns()
         self.last_message_ns = self.last_read_ns
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, chunk: bytes) -> None:
         """Read, then hand over what became complete."""
         self.last_read_ns = self._clock.now_ns()
-        super().data_received(data)
+        super().data_received(chunk)
         if self._messages:
             messages, self._messages = self._messages, []
             self.last_message_ns = self.last_read_ns

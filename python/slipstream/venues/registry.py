@@ -40,8 +40,8 @@ class VenueAdapter(Protocol):
     budget: AddressBudget
     venue_clock: VenueClock
 
-    def make_reader(self) -> MarketReader:
-        """Return the public reads."""
+    def make_reader(self, *, on_report: Callable[[str], None] | None = None) -> MarketReader:
+        """Return the public reads; ``on_report`` takes instruments that were left out."""
 
     def make_book_feed(
         self,

@@ -142,6 +142,18 @@ async def test_a_full_disk_keeps_the_rows_for_later(store: SqliteStore) -> None:
     assert (await store.verify_chain()).broken_seq is None
 
 
+async def test_a_refused_commit_does_not_break_the_chain(store: SqliteStore) -> None:
+    await store._writer.submit("hook", lambda c: c.set_commit_hook(lambda: True))
+    store.log([row(index) for index in range(3)])
+    with pytest.raises(StoreError, match="store log"):
+        await store.flush()
+    await store._writer.submit("hook", lambda c: c.set_commit_hook(None))
+    store.log([row(3)])
+    await store.flush()
+    assert [entry.ts_ms for entry in await listed(store)] == [1_000, 1_001, 1_002, 1_003]
+    assert (await store.verify_chain()).broken_seq is None
+
+
 def test_reading_never_makes_a_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such file"):
         ActivityReader(f"sqlite:///{tmp_path / 'none.db'}")

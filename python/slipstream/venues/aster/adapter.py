@@ -68,11 +68,11 @@ class AsterAdapter:
         self._rests: dict[str, AsterRest] = {}
         self._public: list[AsterRest] = []
 
-    def make_reader(self) -> AsterReader:
-        """Return the public reads."""
+    def make_reader(self, *, on_report: Callable[[str], None] | None = None) -> AsterReader:
+        """Return the public reads; ``on_report`` takes instruments that were left out."""
         rest = AsterRest(self._access)
         self._public.append(rest)
-        return AsterReader(self._access, rest)
+        return AsterReader(self._access, rest, on_report=on_report)
 
     def make_book_feed(
         self,

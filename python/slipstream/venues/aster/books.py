@@ -93,8 +93,8 @@ class AsterBookFeed:
         book = self._books.get(symbol)
         return None if book is None else book.view()
 
-    def best(self, symbol: str) -> tuple[Px, Px] | None:
-        """Return (bid, ask) of the real-time best bid/offer, ``None`` while unknown."""
+    def best(self, symbol: str) -> Best | None:
+        """Return the real-time best bid/offer, ``None`` while unknown or one-sided."""
         book = self._books.get(symbol)
         return None if book is None else book.best
 

@@ -45,7 +45,7 @@ class SymbolBook:
         self.fault: str | None = None
         self._book = Book(depth_max=depth_max)
         self._buffer: deque[tuple[DepthUpdate, TimeNs]] = deque(maxlen=_BUFFER_MAX)
-        self._best: tuple[Px, Px] | None = None
+        self._best: Best | None = None
         self._sequence = 0
         self._is_synced = False
         self._was_synced = False
@@ -61,8 +61,8 @@ class SymbolBook:
         return self._was_synced and not self._is_synced
 
     @property
-    def best(self) -> tuple[Px, Px] | None:
-        """The newest (bid, ask), ``None`` while unknown or one-sided."""
+    def best(self) -> Best | None:
+        """The newest best bid and offer, ``None`` while unknown or one-sided."""
         return self._best
 
     def view(self) -> BookView | None:
@@ -120,7 +120,7 @@ class SymbolBook:
         if ticker.bid_px is None or ticker.ask_px is None:
             self._best = None
         else:
-            self._best = (ticker.bid_px, ticker.ask_px)
+            self._best = Best(ticker.bid_px, ticker.ask_px, ticker.update_id)
         if not self._is_synced or ticker.update_id <= self._sequence:
             return
         try:

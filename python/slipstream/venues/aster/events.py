@@ -106,7 +106,7 @@ class _Expired(msgspec.Struct, tag_field="e", tag="listenKeyExpired"):
 class _Kind(msgspec.Struct):
     e: str | None = None
     stream: str | None = None
-    data: msgspec.Raw = msgspec.Raw(b"")
+    wrapped: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw(b""))
     id: object = None
     code: object = None
     error: object = None
@@ -173,12 +173,12 @@ class UserEventDecoder:
         self, raw: bytes, received_ns: TimeNs, stream: str | None, error: Exception
     ) -> list[Decoded]:
         kind = wire.checked(_kind, raw, "user stream", is_unique=False)
-        if bytes(kind.data) and kind.stream is not None:
+        if bytes(kind.wrapped) and kind.stream is not None:
             if stream is not None and kind.stream != stream:
                 raise DecodeError("user stream $.stream: expected this account's stream")
             if kind.e is not None:
                 raise DecodeError("user stream: both an event and a wrapped event")
-            return self.decode(bytes(kind.data), received_ns)
+            return self.decode(bytes(kind.wrapped), received_ns)
         if kind.e in _KNOWN:
             raise DecodeError(f"{kind.e}: {str(error)[:160]}") from error
         if kind.e is None and not (kind.id is None and kind.code is None and kind.error is None):

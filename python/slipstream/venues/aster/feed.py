@@ -59,8 +59,29 @@ class _Session:
 class AsterAccountFeed:
     """Implements ``AccountFeed``."""
 
-    def __init__(self, access: AsterAccess, rest: AsterRest, *, account: str) -> None:
-        """Share ``rest`` with the account's gateway."""
+    def __init__(
+        self,
+        access: AsterAccess,
+        rest: AsterRest,
+        *,
+        account: str,
+        keep_alive_ns: int = _KEEP_ALIVE_NS,
+        redial_ns: int = _REDIAL_NS,
+        overlap_ns: int = _OVERLAP_NS,
+    ) -> None:
+        """Share ``rest`` with the account's gateway.
+
+        Args:
+            access: what the egress address shares.
+            rest: the calls of the account's key.
+            account: the address events are reported for.
+            keep_alive_ns: how often the listen key is extended.
+            redial_ns: age at which a connection is replaced.
+            overlap_ns: how long the old connection lives beside the new one.
+        """
+        self._keep_alive_ns = keep_alive_ns
+        self._redial_ns = redial_ns
+        self._overlap_ns = overlap_ns
         self._access = access
         self._rest = rest
         self._clock = access.clock
@@ -133,7 +154,7 @@ class AsterAccountFeed:
     async def _live(self, session: _Session) -> str:
         """Look after a session, and those that replace it, until one ended; return why."""
         now_ns = self._clock.now_ns()
-        keep_ns, redial_ns = now_ns + _KEEP_ALIVE_NS, now_ns + _REDIAL_NS
+        keep_ns, redial_ns = now_ns + self._keep_alive_ns, now_ns + self._redial_ns
         beat_ns = now_ns + _HEARTBEAT_NS
         while True:
             wait_ns = max(0, min(keep_ns, redial_ns, beat_ns) - self._clock.now_ns())
@@ -181,12 +202,12 @@ class AsterAccountFeed:
         except errors.Rejected as error:
             if error.code == faults.IS_LISTEN_KEY_GONE:
                 session.end(_KEY_EXPIRED)
-            return _KEEP_ALIVE_NS // 30
+            return self._keep_alive_ns // 30
         except errors.VenueError as error:
             # The key has 30 minutes left: try again in a minute or when the venue says.
             asked_ns = error.retry_after_ns if isinstance(error, errors.RateLimited) else None
-            return max(_KEEP_ALIVE_NS // 30, asked_ns or 0)
-        return _KEEP_ALIVE_NS
+            return max(self._keep_alive_ns // 30, asked_ns or 0)
+        return self._keep_alive_ns
 
     async def _replace(self, session: _Session) -> tuple[_Session, int]:
         """Dial again before the venue ends the connection; the old one goes after the new."""
@@ -194,11 +215,11 @@ class AsterAccountFeed:
             fresh = await self._open()
         except (errors.FeedError, errors.VenueError) as error:
             return session, self._clock.now_ns() + self._pause_ns(error) + 60 * NS_PER_S
-        await self._wait_end(fresh, _OVERLAP_NS)
+        await self._wait_end(fresh, self._overlap_ns)
         self._sessions.discard(session)
         if session.socket is not None:
             await session.socket.close()
-        return fresh, self._clock.now_ns() + _REDIAL_NS
+        return fresh, self._clock.now_ns() + self._redial_ns
 
     def _on_messages(
         self, session: _Session, messages: Sequence[bytes], received_ns: TimeNs

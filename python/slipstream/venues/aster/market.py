@@ -97,7 +97,7 @@ class _Kind(msgspec.Struct):
     msg: str | None = None
     error: object = None
     stream: str | None = None
-    data: msgspec.Raw = msgspec.Raw(b"")
+    wrapped: msgspec.Raw = msgspec.field(name="data", default=msgspec.Raw(b""))
 
 
 _KNOWN: Final = frozenset({"depthUpdate", "bookTicker", "markPriceUpdate"})
@@ -146,8 +146,8 @@ def decode_market(raw: bytes) -> MarketFrame:
 
 def _decode_other(raw: bytes, error: Exception) -> MarketFrame:
     kind = wire.checked(_kind, raw, "market stream", is_unique=False)
-    if bytes(kind.data) and kind.stream is not None and kind.e is None:
-        return decode_market(bytes(kind.data))
+    if bytes(kind.wrapped) and kind.stream is not None and kind.e is None:
+        return decode_market(bytes(kind.wrapped))
     if kind.e in _KNOWN:
         raise DecodeError(f"{kind.e}: {str(error)[:160]}") from error
     if kind.code is not None or kind.error is not None:

@@ -1,6 +1,6 @@
 """Public reads of Aster: instruments, limits and the venue's clock."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from slipstream.domain.instrument import Instrument
 from slipstream.units import VenueMs
@@ -15,10 +15,17 @@ __all__ = ["AsterReader"]
 class AsterReader:
     """Implements ``MarketReader``. Reading the clock also steps nonces and budget windows."""
 
-    __slots__ = ("_access", "_rest", "unfit")
+    __slots__ = ("_access", "_on_report", "_rest", "unfit")
 
-    def __init__(self, access: AsterAccess, rest: AsterRest) -> None:
-        """``unfit``: symbols left out by the last ``instruments``, and why."""
+    def __init__(
+        self,
+        access: AsterAccess,
+        rest: AsterRest,
+        *,
+        on_report: Callable[[str], None] | None = None,
+    ) -> None:
+        """``unfit``: symbols left out by the last ``instruments``, and why; also reported."""
+        self._on_report = on_report
         self._access = access
         self._rest = rest
         self.unfit: Mapping[str, str] = {}
@@ -31,6 +38,9 @@ class AsterReader:
         """
         rules = await self._rest.ask(Endpoint.EXCHANGE, decode_exchange)
         self.unfit = rules.unfit
+        if self._on_report is not None:
+            for symbol, reason in rules.unfit.items():
+                self._on_report(f"instrument {symbol} is left out: {reason}")
         if rules.weight_max is not None:
             self._access.budget.set_window_max(rules.weight_max)
         return rules.instruments

@@ -17,6 +17,8 @@ from slipstream.venues.sim.matching import BUY, SELL
 
 DEPTH_LEVELS: Final = 60
 LEVEL_GAP_PPM: Final = 100
+FRAME_STEPS: Final = 5
+"""A recorded frame is held this many steps: played about five times as fast as recorded."""
 NORMAL_NOTIONAL: Final = 60_000 * UNIT
 THIN_NOTIONAL: Final = 2_500 * UNIT
 PPM: Final = 1_000_000
@@ -94,6 +96,7 @@ class Recording:
         self._instrument = instrument
         self._frames = frames
         self._index = 0
+        self._shown = 0
         self._direction = 1
         first_bids, first_asks = frames[0]
         self._origin_px = (first_bids[0][0] + first_asks[0][0]) // 2
@@ -117,7 +120,8 @@ class Recording:
                 moved = self._moved(px, side)
                 size = self._instrument.floor_qty(qty)
                 wanted[side, moved] = wanted.get((side, moved), 0) + size
-        if len(self._frames) > 1:
+        self._shown += 1
+        if len(self._frames) > 1 and self._shown % FRAME_STEPS == 0:
             following = self._index + self._direction
             if not 0 <= following < len(self._frames):
                 self._direction = -self._direction

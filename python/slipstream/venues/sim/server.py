@@ -1,6 +1,7 @@
 """The simulated venue as a process: sockets, timers, the ready line, the clean end."""
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import os
@@ -38,6 +39,7 @@ STEP_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 1.0
 QUIET_TURNS: Final = 5
 BACKLOG: Final = 8192
+STDIN: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,27 +194,20 @@ async def _listen(application: Application, venue: SimulatedVenue) -> tuple[asyn
     return server, server.sockets[0].getsockname()[1]
 
 
-async def _until_told(stop: asyncio.Event) -> None:
-    """Wait for SIGTERM, SIGINT or the end of standard input."""
+def _watch_for_end(stop: asyncio.Event) -> None:
+    """Set ``stop`` on SIGTERM, SIGINT or the end of standard input."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    descriptor = sys.stdin.fileno()
-
     def on_input() -> None:
-        if not os.read(descriptor, 4096):
-            loop.remove_reader(descriptor)
+        if not os.read(STDIN, 4096):
+            loop.remove_reader(STDIN)
             stop.set()
 
-    try:
-        loop.add_reader(descriptor, on_input)
-    except (OSError, ValueError):
-        # Standard input is closed or a plain file: then only a signal ends the run.
-        await stop.wait()
-        return
-    await stop.wait()
-    loop.remove_reader(descriptor)
+    # A plain file or the null device cannot be watched: then only a signal ends the run.
+    with contextlib.suppress(OSError):
+        loop.add_reader(STDIN, on_input)
 
 
 async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None]) -> None:
@@ -229,6 +224,10 @@ async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     host = settings.host
+    stop = asyncio.Event()
+    for task in tasks:
+        task.add_done_callback(lambda _: stop.set())
+    _watch_for_end(stop)  # before anyone knows that there is something to end
     on_ready(
         {
             "venues": {"aster": {"rest": f"http://{host}:{port}", "ws": f"ws://{host}:{port}"}},
@@ -237,8 +236,11 @@ async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None
         }
     )
     try:
-        await _until_told(asyncio.Event())
+        await stop.wait()
     finally:
+        with contextlib.suppress(OSError):
+            loop.remove_reader(STDIN)
+        broken = [error for task in tasks if task.done() and (error := task.exception())]
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -246,6 +248,8 @@ async def serve(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None
         admin_server.close()
         if venue.verifier is not None:
             await venue.verifier.stop()
+    if broken:
+        raise broken[0]
 
 
 def run(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None]) -> None:
@@ -256,6 +260,9 @@ def run(settings: SimSettings, on_ready: Callable[[dict[str, Any]], None]) -> No
     """
     settings.check()
     raise_descriptor_limit()
+    if sys.stdin is None:
+        # Closed by the caller: keep the number taken, or a socket would get it.
+        os.open(os.devnull, os.O_RDONLY)
     uvloop.run(serve(settings, on_ready))
 
 

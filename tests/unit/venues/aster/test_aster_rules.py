@@ -184,7 +184,6 @@ def snapshot(sequence: int) -> market.DepthSnapshot:
 
 def test_a_book_waits_for_its_snapshot_and_replays_what_was_buffered() -> None:
     book = SymbolBook("BTCUSDT", depth_max=100)
-    assert not book.is_waiting
     book.on_diff(diff(1, 5, 0), TimeNs(1))
     book.on_diff(diff(6, 9, 5, "100"), TimeNs(2))
     assert book.is_waiting
@@ -195,6 +194,10 @@ def test_a_book_waits_for_its_snapshot_and_replays_what_was_buffered() -> None:
     assert view.sequence == 9
     assert view.best_bid == (100 * 10**8, 10**8)
     assert not book.is_gapped
+
+
+def test_a_book_without_a_diff_asks_for_no_snapshot() -> None:
+    assert not SymbolBook("BTCUSDT", depth_max=100).is_waiting
 
 
 def test_a_snapshot_older_than_the_buffer_is_not_enough() -> None:
