@@ -230,6 +230,23 @@ impl Leg<'_, '_> {
             .map(Some)
     }
 
+    /// Returns the refusal of an opening of less than one lot.
+    ///
+    /// # Errors
+    /// [`Overflow`]: a value does not fit.
+    pub fn below_lot(&self, amount: i128) -> Exact<Option<Refusal>> {
+        let step = self.qty_step();
+        if opening_lots(amount, step)? > 0 {
+            return Ok(None);
+        }
+        let observed = i128::from(to_raw(amount)?);
+        Ok(Some(Refusal::compared(
+            SkipReason::BelowLot,
+            observed,
+            i128::from(step),
+        )))
+    }
+
     fn qty_step(&self) -> i64 {
         self.market.intent.rules.qty_step().0
     }
@@ -244,14 +261,9 @@ impl Leg<'_, '_> {
             return self.refuse_open(refusal, direction, amount, lots);
         }
         let change = mul(amount, direction)?;
-        if lots == 0 {
-            let refusal = if self.is_held {
-                Refusal::plain(SkipReason::Direction)
-            } else {
-                let step = i128::from(self.qty_step());
-                Refusal::compared(SkipReason::BelowLot, i128::from(to_raw(amount)?), step)
-            };
-            return self.skip(refusal, change, true, false);
+        if let Some(below) = self.below_lot(amount)? {
+            let held = Refusal::plain(SkipReason::Direction);
+            return self.skip(if self.is_held { held } else { below }, change, true, false);
         }
         let side = side_of(direction);
         let bound = self.market.entry_bound(side, &self.row.limits)?;

@@ -229,6 +229,14 @@ impl<'a> Market<'a> {
         }
     }
 
+    /// Puts the depth of an order back that is not sent after all. A token that is not
+    /// outstanding has nothing to put back.
+    pub fn give_back(&mut self, token: u64) {
+        if let Some(reservation) = self.reservation.as_mut() {
+            let _unknown = reservation.give_back(token);
+        }
+    }
+
     /// Reserves an order's depth.
     pub fn take(&mut self, side: Side, qty: Qty, limit: Px) -> Option<u64> {
         self.reservation

@@ -93,6 +93,9 @@ pub fn plan_cohort(
         let result = planner.plan();
         let (lane, outcome) = (planner.lane, planner.outcome);
         if result.is_err() {
+            if let Some(token) = outcome.order.and_then(|order| order.depth_token) {
+                market.give_back(token);
+            }
             plan.skips.push(overflow(index, row, &before, intent));
             continue;
         }
@@ -303,7 +306,10 @@ impl<'m> RowPlanner<'_, 'm> {
             Movement::Open {
                 direction: sign,
                 amount,
-            } if is_against(sign) => leg.skip(against, mul(amount, sign)?, true, false)?,
+            } if is_against(sign) => match leg.below_lot(amount)? {
+                Some(below) => leg.skip(below, mul(amount, sign)?, false, false)?,
+                None => leg.skip(against, mul(amount, sign)?, true, false)?,
+            },
             Movement::Open {
                 direction: sign,
                 amount,
