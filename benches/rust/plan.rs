@@ -55,6 +55,7 @@ fn intent() -> CohortIntent {
         track: Slot::First,
         created_ns: 0,
         arrival_px: Some(Px(MID)),
+        mid_px: None,
         mark_px: None,
         band: Band::default(),
         gates: 0,
