@@ -195,6 +195,18 @@ def test_a_flip_without_a_position_opens_at_once() -> None:
     assert [(order.leg, order.qty) for order in plan.orders] == [(1, SCALE)]
 
 
+def test_a_flip_back_onto_a_busy_side_waits_as_a_pending_opening() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000), is_hedge=True)
+    order = cohort.move(units(2)).orders[0]
+    assert cohort.move(units(-1)).waiting_rows == [0]
+    plan = cohort.move(units(3))
+    assert [(skip.leg, skip.reason) for skip in plan.skips] == [(0, SkipReason.NO_CHANGE)]
+    assert (plan.orders, plan.waiting_rows, plan.pending_open_rows) == ([], [], [0])
+    cohort.settle(order, order.qty)
+    assert [(o.leg, o.qty) for o in cohort.again([0], leg=1).orders] == [(1, SCALE)]
+
+
 def test_an_opening_leg_is_not_planned_before_its_close_is_done() -> None:
     cohort = _filled(_with(_rule()))
     close = cohort.move(units(-2)).orders[0]
@@ -397,6 +409,19 @@ def test_a_cap_skips_or_clips_with_its_numbers(name: str) -> None:
             assert (order.qty, order.wanted_qty) == (5 * SCALE // 2, 3 * SCALE)
             assert order.clip_reason is CAPS[name]
             assert cohort.wanted() == units(5) // 2
+
+
+def test_an_order_clipped_below_the_venues_minimum_is_not_sent() -> None:
+    rules = InstrumentRules(px_step=TICK, qty_step=LOT, qty_min=SCALE)
+    cohort = Cohort(rules)
+    cohort.add(_rule(on_cap=OnLimit.CLIP), limits(order_notional_max=PX // 2))
+    skip = cohort.move(units(3)).skips[0]
+    assert (skip.reason, skip.observed, skip.limit) == (
+        SkipReason.ORDER_CAP,
+        3 * SCALE,
+        SCALE // 2,
+    )
+    assert cohort.wanted() == 0
 
 
 @given(
