@@ -139,9 +139,9 @@ class AsterFace:
         call.extra = b"X-MBX-USED-WEIGHT-1M: %d\r\n" % used
         if self.faults.rules and not self._may_go_on(call):
             return
-        self.handle(call, raw)
+        self.dispatch(call, raw)
 
-    def handle(self, call: Call, raw: str) -> None:
+    def dispatch(self, call: Call, raw: str) -> None:
         """Authenticate a call and run its handler."""
         route = call.route
         if route.is_signed:
@@ -252,7 +252,7 @@ class AsterFace:
     def _resume(self, call: Call, raw: str) -> None:
         call.now_ns = self.clock.now_ns()
         try:
-            self.handle(call, raw)
+            self.dispatch(call, raw)
         except ApiError as error:
             self.refuse(call, error)
 
