@@ -55,7 +55,7 @@ class Generator:
 
     def forget_sizes(self) -> None:
         """Draw every level anew at the next step."""
-        self._sizes.clear()
+        self._sizes = {}
 
     def next_ladder(self) -> Ladder:
         """Walk the centre and return the wanted quantity by (side, px)."""
