@@ -655,6 +655,32 @@ class CohortPlan:
     def waiting_rows(self) -> list[int]:
         """Rows whose lane has an order in flight: the new target waits for its end."""
 
+@final
+class LedgerNames:
+    """How a cohort's followers are named in its ledger, by row; makes a plan's rows in one call."""
+
+    def __new__(cls) -> Self: ...
+    def __len__(self) -> int: ...
+    def add(self, follower: str, *, key: str, claimant: str) -> int:
+        """Name the next row. ``key``: at least 11 of ``[0-9a-z]``, part of client order ids;
+        ``claimant``: venue and account, part of the claim's fingerprint."""
+    def rows(
+        self,
+        plan: CohortPlan,
+        table: FollowerTable,
+        *,
+        intent_id: str,
+        symbol: str,
+        symbol_index: int,
+        attempts: dict[tuple[int, int], int],
+    ) -> list[tuple[object, ...]]:
+        """Return the ledger's rows of a plan: its orders, its skips, its waiting rows, each in plan
+        order, in the columns of ``domain.cohort.LegRow``. ``attempts`` by (row, leg), 0 when absent.
+
+        Raises:
+            CoreError: a row that was not named.
+        """
+
 def plan_cohort(
     intent: CohortIntent,
     table: FollowerTable,
@@ -790,6 +816,33 @@ class Signer:
 def sign_many(jobs: Sequence[tuple[Signer, Sequence[object]]]) -> list[bytes | SignerError]:
     """Sign a chunk with the GIL released (16-32 jobs; on the signing thread). Total: a bad job is
     its own ``SignerError`` in the list."""
+
+@final
+class SigningQueue:
+    """Signs on a thread of its own that never asks for the interpreter lock.
+
+    Jobs are read when they are submitted and results made when they are taken; in between the
+    thread and the event loop do not wait for each other.
+    """
+
+    def __new__(cls) -> Self:
+        """Start the thread.
+
+        Raises:
+            SignerError: the system gives no thread, sockets or random bytes.
+        """
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while results wait to be taken."""
+    def submit(self, jobs: Sequence[tuple[Signer, Sequence[object]]]) -> int:
+        """Hand in a batch and return its number, counted from 0. Takes about 1 us a job.
+
+        Raises:
+            SignerError: the queue is closed. A bad job is its own ``SignerError`` in the results.
+        """
+    def take(self) -> list[tuple[int, int, list[bytes | SignerError]]]:
+        """Return what is signed: (batch, index of the first job, results), batches in order."""
+    def close(self) -> None:
+        """Finish what was submitted and end the thread; safe to repeat."""
 
 # --- histogram --------------------------------------------------------------------------
 

@@ -25,9 +25,9 @@ class LegRow(NamedTuple):
     """One leg of one follower: a claim, a skip or a waiting target.
 
     ``lane`` is the whole lane after this row as ``LaneState.encode`` writes it: what a restart
-    begins from. The columns beside it are for readers: quantities and prices at 10**-8, targets
-    as decimal text of integers at 10**-18 (they do not fit 64 bits). ``wanted_qty`` is signed.
-    A skip has no order columns. ``position_side`` is the value of ``PositionSide``.
+    begins from. Quantities and prices are at 10**-8; a skip's ``wanted_qty`` is signed. A skip
+    has no order columns. ``position_side`` and ``side`` are the values of the core's enums.
+    ``_core.LedgerNames.rows`` makes these tuples.
     """
 
     intent_id: IntentId
@@ -38,9 +38,6 @@ class LegRow(NamedTuple):
     symbol: str
     position_side: int
     lane: str
-    exact_target: str
-    wanted_target: str
-    position_qty: int
     wanted_qty: int
     reason: str | None = None
     observed: int | None = None
@@ -66,9 +63,6 @@ class LegResult(NamedTuple):
     average_px: int | None
     venue_order_id: str | None
     lane: str
-    exact_target: str
-    wanted_target: str
-    position_qty: int
 
 
 @dataclass(frozen=True, slots=True)

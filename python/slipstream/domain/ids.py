@@ -5,7 +5,6 @@ its fills, an order's from its intent. The same cause always gives the same name
 process and after every restart.
 """
 
-import base64
 import hashlib
 from typing import Final, NamedTuple, NewType
 
@@ -16,7 +15,6 @@ IntentId = NewType("IntentId", str)
 ClientOrderId = NewType("ClientOrderId", str)
 
 _SEPARATOR: Final = "\x1f"
-_CLIENT_ORDER_DIGEST_SIZE: Final = 15
 
 
 class FillId(NamedTuple):
@@ -43,22 +41,6 @@ def intent_id(leader: LeaderId, fills: tuple[FillId, ...]) -> IntentId:
     return IntentId(digest.hexdigest())
 
 
-class ClientOrderIds:
-    """Client order ids of one intent: 25 characters of [a-z2-7], which every venue accepts.
-
-    Aster allows ``^[.A-Z:/a-z0-9_-]{1,36}$``. The id is a function of (leader, intent,
-    follower, leg, attempt) and says nothing else.
-    """
-
-    def __init__(self, leader: LeaderId, intent: IntentId) -> None:
-        """Hash the part all orders of the intent share once."""
-        self._shared = hashlib.blake2b(
-            f"{leader}{_SEPARATOR}{intent}".encode(),
-            digest_size=_CLIENT_ORDER_DIGEST_SIZE,
-        )
-
-    def make(self, follower: FollowerId, *, leg: int, attempt: int) -> ClientOrderId:
-        """Return the id of one attempt at one leg."""
-        digest = self._shared.copy()
-        digest.update(f"{_SEPARATOR}{follower}{_SEPARATOR}{leg}{_SEPARATOR}{attempt}".encode())
-        return ClientOrderId("s" + base64.b32encode(digest.digest()).decode().lower())
+def follower_key(follower: FollowerId) -> str:
+    """Return the follower's part of a client order id: 12 characters of [0-9a-f]."""
+    return hashlib.blake2b(follower.encode(), digest_size=6).hexdigest()

@@ -5,7 +5,6 @@ planned legs and the ledger rows that make them durable. It decides; it never se
 never reads a clock. All arithmetic is the core's (``plan_cohort``).
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,14 +16,14 @@ from slipstream._core import (
     DepthReservation,
     FollowerLimits,
     FollowerTable,
+    LedgerNames,
     OrderPlan,
     PositionSide,
     SizingRule,
-    Skip,
     plan_cohort,
 )
-from slipstream.domain.cohort import LegRow, LegStatus
-from slipstream.domain.ids import ClientOrderIds, FollowerId, LeaderId
+from slipstream.domain.cohort import LegRow
+from slipstream.domain.ids import ClientOrderId, FollowerId, LeaderId, follower_key
 from slipstream.domain.instrument import Instrument
 from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.order import OrderRequest
@@ -32,7 +31,6 @@ from slipstream.engine.leglife import Leg
 from slipstream.units import TARGET_PER_QTY, Px, Qty, TimeNs
 
 _PPM: Final = 1_000_000
-_HASH_SIZE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +75,28 @@ class Event:
     arrival_px: Px | None
     arrival_sequence: int | None
     rotation: int
-    order_ids: ClientOrderIds
     legs: dict[tuple[int, int], Leg] = field(default_factory=dict)
     """By (row, leg)."""
 
 
 @dataclass(slots=True)
 class Planned:
-    """One planning pass: legs to send, and the rows that make it durable first."""
+    """One planning pass: the rows that make it durable, then its legs.
+
+    ``rows`` are there at once, so that the commit can begin; legs are made when they are needed
+    (``Cohort.take``, ``Cohort.take_legs``). ``planned_ns``: when the pass was planned.
+    """
 
     event: Event
-    legs: list[Leg]
-    ended: list[Leg]
-    delayed: list[Leg]
+    plan: CohortPlan
     rows: list[LegRow]
-    superseded: list[Leg]
     mid_sequence: int | None
+    planned_ns: TimeNs
+    legs: list[Leg] = field(default_factory=list)
+    """To be sent, in the fair order."""
+    ended: list[Leg] = field(default_factory=list)
+    delayed: list[Leg] = field(default_factory=list)
+    superseded: list[Leg] = field(default_factory=list)
 
 
 class Cohort:
@@ -103,6 +107,7 @@ class Cohort:
         self.leader = leader
         self.table = FollowerTable()
         self.members: list[Member] = []
+        self._names = LedgerNames()
         self._row_by_follower: dict[FollowerId, int] = {}
         self._symbols: dict[str, int] = {}
         self._waiting: dict[tuple[int, int], Leg] = {}
@@ -127,6 +132,7 @@ class Cohort:
         )
         member = Member(row, follower, venue, account, mode)
         self.members.append(member)
+        self._names.add(follower, key=follower_key(follower), claimant=f"{venue}|{account}")
         self._row_by_follower[follower] = row
         return member
 
@@ -169,7 +175,6 @@ class Cohort:
             arrival_px=market.mid_px,
             arrival_sequence=market.mid_sequence,
             rotation=self._rotation,
-            order_ids=ClientOrderIds(self.leader, intent.id),
         )
         self._rotation = (self._rotation + 1) % max(1, len(self.members))
         before, after = _contract_targets(intent, market.instrument)
@@ -180,7 +185,7 @@ class Cohort:
             reservation,
             now_ns=now_ns,
         )
-        return self._collect(event, plan, market)
+        return self._planned(event, plan, market, {}, now_ns)
 
     def replan(
         self,
@@ -205,7 +210,13 @@ class Cohort:
             leg=leg,
             reductions_only=reductions_only,
         )
-        return self._collect(event, plan, market)
+        attempts = {
+            (row, index): known.attempt + 1
+            for row in rows
+            for index in (0, 1)
+            if (known := event.legs.get((row, index))) is not None
+        }
+        return self._planned(event, plan, market, attempts, now_ns)
 
     def _core_intent(
         self,
@@ -238,21 +249,78 @@ class Cohort:
             exit_since_ns=exit_since_ns,
         )
 
-    def _collect(self, event: Event, plan: CohortPlan, market: Market) -> Planned:
-        planned = Planned(event, [], [], [], [], [], market.mid_sequence)
-        for order in plan.orders:
-            self._add_order(event, order, planned)
+    def _planned(
+        self,
+        event: Event,
+        plan: CohortPlan,
+        market: Market,
+        attempts: dict[tuple[int, int], int],
+        now_ns: TimeNs,
+    ) -> Planned:
+        rows = self._names.rows(
+            plan,
+            self.table,
+            intent_id=event.intent.id,
+            symbol=event.symbol,
+            symbol_index=event.symbol_index,
+            attempts=attempts,
+        )
+        return Planned(event, plan, list(map(LegRow._make, rows)), market.mid_sequence, now_ns)
+
+    def take(self, planned: Planned) -> None:
+        """Note what does not trade, waits or is superseded; the orders are left to ``take_legs``.
+
+        To be called before anything else can happen to the lanes of the pass.
+        """
+        event, plan = planned.event, planned.plan
+        if self._waiting or self._opening:
+            for order in plan.orders:
+                self._supersede(event, order.row, planned)
         for skip in plan.skips:
-            self._add_skip(event, skip, planned)
+            leg = self._leg(event, skip.row, skip.leg, planned)
+            leg.on_skip(skip)
+            (planned.delayed if skip.is_delayed else planned.ended).append(leg)
         for row in plan.waiting_rows:
-            self._add_waiting(event, row, planned)
+            leg = self._leg(event, row, 0, planned)
+            self._waiting[row, event.symbol_index] = leg
         for row in plan.pending_open_rows:
             self._opening[row, event.symbol_index] = event
-        return planned
+
+    def take_legs(self, planned: Planned, count: int) -> list[Leg]:
+        """Make the legs of the next ``count`` orders, in the fair order, and return them."""
+        start = len(planned.legs)
+        orders, rows = planned.plan.orders, planned.rows
+        for index in range(start, min(start + count, len(orders))):
+            self._take_order(planned, orders[index], rows[index])
+        return planned.legs[start:]
+
+    def _take_order(self, planned: Planned, order: OrderPlan, row: LegRow) -> None:
+        event = planned.event
+        leg = self._known(event, order.row, order.leg)
+        is_opening = order.is_opening
+        request = OrderRequest(
+            ClientOrderId(row.client_order_id or ""),
+            event.symbol,
+            order.side,
+            order.position_side,
+            Qty(order.qty),
+            Px(order.limit_px),
+            not is_opening,
+            order.qty_text,
+            order.limit_px_text,
+        )
+        sequence = event.arrival_sequence if is_opening else planned.mid_sequence
+        leg.on_order(order, request, sequence, planned.planned_ns)
+        planned.legs.append(leg)
 
     def _leg(self, event: Event, row: int, index: int, planned: Planned) -> Leg:
-        """Return the leg a result belongs to; each planning pass has an attempt number."""
-        self._supersede(event, row, planned)
+        """Return the leg a result belongs to, which supersedes what waited on its lane."""
+        if self._waiting or self._opening:
+            self._supersede(event, row, planned)
+        return self._known(event, row, index)
+
+    def _known(self, event: Event, row: int, index: int) -> Leg:
+        """Return the leg of a row; each planning pass has an attempt number of its own."""
         key = (row, index)
         known = event.legs.get(key)
         if known is None:
@@ -277,115 +345,15 @@ class Cohort:
             opening.legs[row, 1] = leg
             planned.superseded.append(leg)
 
-    def _add_order(self, event: Event, order: OrderPlan, planned: Planned) -> None:
-        leg = self._leg(event, order.row, order.leg, planned)
-        member = leg.member
-        request = OrderRequest(
-            event.order_ids.make(member.follower, leg=order.leg, attempt=leg.attempt),
-            event.symbol,
-            order.side,
-            order.position_side,
-            Qty(order.qty),
-            Px(order.limit_px),
-            not order.is_opening,
-            order.qty_text,
-            order.limit_px_text,
-        )
-        leg.on_order(order, request)
-        planned.legs.append(leg)
-        planned.rows.append(
-            LegRow(
-                event.intent.id,
-                member.follower,
-                order.leg,
-                leg.attempt,
-                LegStatus.CLAIMED,
-                event.symbol,
-                order.position_side.value,
-                self.lane_text(order.row, event.symbol_index),
-                str(order.exact_target),
-                str(order.wanted_target),
-                order.position_qty,
-                order.wanted_qty,
-                None if order.clip_reason is None else order.clip_reason.code,
-                None,
-                None,
-                request.client_order_id,
-                claim_hash(member, request),
-                order.side.value,
-                order.qty,
-                order.limit_px,
-                int(request.is_reduction),
-            )
-        )
-
-    def _add_skip(self, event: Event, skip: Skip, planned: Planned) -> None:
-        leg = self._leg(event, skip.row, skip.leg, planned)
-        leg.on_skip(skip)
-        (planned.delayed if skip.is_delayed else planned.ended).append(leg)
-        planned.rows.append(
-            LegRow(
-                event.intent.id,
-                leg.member.follower,
-                skip.leg,
-                leg.attempt,
-                LegStatus.WAITING if skip.is_delayed else LegStatus.SKIPPED,
-                event.symbol,
-                skip.position_side.value,
-                self.lane_text(skip.row, event.symbol_index),
-                str(skip.exact_target),
-                str(skip.wanted_target),
-                skip.position_qty,
-                skip.wanted_qty,
-                skip.reason.code,
-                skip.observed,
-                skip.limit,
-            )
-        )
-
-    def _add_waiting(self, event: Event, row: int, planned: Planned) -> None:
-        leg = self._leg(event, row, 0, planned)
-        self._waiting[row, event.symbol_index] = leg
-        lane = self.table.lane(row, event.symbol_index)
-        planned.rows.append(
-            LegRow(
-                event.intent.id,
-                leg.member.follower,
-                0,
-                leg.attempt,
-                LegStatus.WAITING,
-                event.symbol,
-                0,
-                lane.encode(),
-                str(sum(lane.exact_target)),
-                str(sum(lane.wanted_target)),
-                sum(lane.position_qty),
-                0,
-            )
-        )
-
     def take_waiting(self, row: int, symbol_index: int) -> Leg | None:
         """Return the waiting leg of a lane that became free, once."""
         return self._waiting.pop((row, symbol_index), None)
-
-    def lane_text(self, row: int, symbol_index: int) -> str:
-        """Return the whole lane as the ledger keeps it."""
-        return self.table.lane(row, symbol_index).encode()
 
     def rows_of(self, followers: Iterable[FollowerId] | None) -> list[int]:
         """Return the rows of some followers, or of all."""
         if followers is None:
             return list(range(len(self.members)))
         return [row for each in followers if (row := self._row_by_follower.get(each)) is not None]
-
-
-def claim_hash(member: Member, order: OrderRequest) -> bytes:
-    """Return the claim's fingerprint: what is asked of whom, without nonce, time or signature."""
-    text = (
-        f"{member.venue}|{member.account}|{order.symbol}|{order.position_side.value}|"
-        f"{order.side.value}|{order.qty}|{order.limit_px}|{order.is_reduction:d}"
-    )
-    return hashlib.blake2b(text.encode(), digest_size=_HASH_SIZE).digest()
 
 
 def _contract_targets(intent: MirrorIntent, instrument: Instrument) -> tuple[int, int]:

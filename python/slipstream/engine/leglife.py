@@ -14,7 +14,7 @@ from slipstream.domain.outcome import LegEnd
 from slipstream.units import Px, TimeNs
 
 if TYPE_CHECKING:
-    from slipstream._core import OrderPlan, SkipReason, Skip
+    from slipstream._core import OrderPlan, Skip, SkipReason
     from slipstream.domain.order import OrderRequest
     from slipstream.engine.cohort import Event, Member
 
@@ -38,14 +38,21 @@ class Attempt:
         "signed_ns",
     )
 
-    def __init__(self, number: int, plan: OrderPlan, request: OrderRequest) -> None:
-        """Begin with nothing sent."""
+    def __init__(
+        self,
+        number: int,
+        plan: OrderPlan,
+        request: OrderRequest,
+        reference_sequence: int | None,
+        planned_ns: TimeNs,
+    ) -> None:
+        """Begin with nothing sent. ``reference_sequence``: of the book its bound refers to."""
         self.number = number
         self.plan = plan
         self.request = request
         self.rank = 0
-        self.reference_sequence: int | None = plan.book_sequence
-        self.planned_ns: TimeNs | None = None
+        self.reference_sequence = reference_sequence
+        self.planned_ns: TimeNs | None = planned_ns
         self.claimed_ns: TimeNs | None = None
         self.signed_ns: TimeNs | None = None
         self.sent_ns: TimeNs | None = None
@@ -112,14 +119,20 @@ class Leg:
             return self.reason
         return self.reason.code
 
-    def on_order(self, plan: OrderPlan, request: OrderRequest) -> None:
+    def on_order(
+        self,
+        plan: OrderPlan,
+        request: OrderRequest,
+        reference_sequence: int | None,
+        planned_ns: TimeNs,
+    ) -> None:
         """Another order was planned for this leg."""
         if not self.attempts:
             self.wanted_qty = plan.wanted_qty
-        self.is_opening = plan.is_opening
+        self.is_opening = not request.is_reduction
         self.reason = plan.clip_reason
         self.observed = self.limit = None
-        self.attempts.append(Attempt(self.attempt, plan, request))
+        self.attempts.append(Attempt(self.attempt, plan, request, reference_sequence, planned_ns))
 
     def on_skip(self, skip: Skip) -> None:
         """No order now, and why."""

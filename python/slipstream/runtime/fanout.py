@@ -1,8 +1,9 @@
 """Claim, sign and send the orders of one planning pass, each follower for itself.
 
 The one way an order leaves: one durable commit for the whole cohort, then each order as soon as
-it is signed, on its follower's own warm connection. Signing runs beside the commit; nothing is
-written to a socket before the claim is durable and the switches have been asked once more.
+it is signed, on its follower's own warm connection. The first orders are signed beside the
+commit; nothing is written to a socket before the claim is durable and the switches have been
+asked once more.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +17,17 @@ from slipstream.domain.outcome import NotSent, RequestOutcome
 from slipstream.engine.cohort import Planned
 from slipstream.engine.leglife import Leg
 from slipstream.errors import InvariantError, StoreError
-from slipstream.runtime.signing import Signed, SigningThread
+from slipstream.runtime.signing import Deliver, Signed, SigningThread
 from slipstream.store.base import Store
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_S, TimeNs
-from slipstream.venues.base import OrderGateway, SignJob
+from slipstream.venues.base import OrderGateway
 
 ANSWER_TIMEOUT_NS: Final = 10 * NS_PER_S
+FIRST_LEGS: Final = 32
+"""Legs that are made and signed while the claim is being committed."""
+
+CHUNK_LEGS: Final = 64
 
 OnOutcome = Callable[[Leg, RequestOutcome, TimeNs], None]
 MaySend = Callable[[Leg], str | None]
@@ -63,9 +68,17 @@ class FanOut:
         self._on_outcome = on_outcome
 
     async def run(
-        self, planned: Planned, *, is_event: bool, cursor: tuple[str, str] | None = None
+        self,
+        planned: Planned,
+        take_legs: Callable[[Planned, int], list[Leg]],
+        *,
+        is_event: bool,
+        cursor: tuple[str, str] | None = None,
     ) -> bool:
         """Make a pass durable and send it; return False when its fills were mirrored before.
+
+        ``take_legs`` makes the next legs of the pass: the first few before the commit, so that
+        they are signed when it is done, the others after it, while those are on their way.
 
         Raises:
             StoreError: nothing was made durable and nothing was sent.
@@ -76,34 +89,37 @@ class FanOut:
             legs=planned.rows,
             cursor=cursor,
         )
-        live = [leg for leg in planned.legs if leg.member.mode == LIVE]
-        burst = _Burst(self, live)
-        claim = self._store.commit(commit)
+        burst = _Burst(self)
+        self._sign(burst, take_legs(planned, FIRST_LEGS))
         try:
-            if live:
-                burst.start(self._signing, self._jobs(live))
-            result = await claim
+            result = await self._store.commit(commit)
         except StoreError:
             burst.abandon()
             raise
         if result.duplicates:
             burst.abandon()
             return False
-        refused = {(each.follower_id, each.leg, each.attempt) for each in result.conflicts}
-        burst.release(self._clock.now_ns(), refused)
-        for leg in planned.legs:
-            if leg.member.mode != LIVE:
-                self._imitate(leg)
+        refused = (*result.conflicts, *result.already)
+        self._signing.poll()
+        burst.release(
+            self._clock.now_ns(), {(each.follower_id, each.leg, each.attempt) for each in refused}
+        )
+        while legs := take_legs(planned, CHUNK_LEGS):
+            self._sign(burst, legs)
         return True
 
-    def _jobs(self, legs: list[Leg]) -> list[SignJob]:
+    def _sign(self, burst: "_Burst", legs: list[Leg]) -> None:
+        """Hand legs to the signing thread; paper and shadow legs need no signature."""
         gateways = self._gateways
-        return [gateways[leg.member.follower].sign_job(leg.current.request) for leg in legs]
+        live = [leg for leg in legs if leg.member.mode == LIVE]
+        jobs = [gateways[leg.member.follower].sign_job(leg.current.request) for leg in live]
+        self._signing.sign(jobs, burst.receiver(live))
+        if len(live) != len(legs):
+            burst.imitate([leg for leg in legs if leg.member.mode != LIVE])
 
-    def send(self, leg: Leg, signed: Signed, rank: int) -> None:
+    def send(self, leg: Leg, signed: Signed) -> None:
         """Hand one signed order to its connection. Never raises."""
         attempt = leg.current
-        attempt.rank = rank
         if isinstance(signed, SignerError):
             self._withdraw(leg, f"SIGNER: {signed}")
             return
@@ -117,7 +133,7 @@ class FanOut:
             on_outcome=partial(self._on_outcome, leg),
         )
 
-    def _imitate(self, leg: Leg) -> None:
+    def imitate(self, leg: Leg) -> None:
         """Fill a paper or shadow order inside this process."""
         now_ns = self._clock.now_ns()
         leg.current.sent_ns = now_ns
@@ -138,44 +154,61 @@ def _unbound(_leg: Leg, _outcome: RequestOutcome, _at_ns: TimeNs) -> None:
 class _Burst:
     """The meeting of one claim and its signatures: whichever comes last lets orders go."""
 
-    def __init__(self, fan_out: FanOut, legs: list[Leg]) -> None:
+    def __init__(self, fan_out: FanOut) -> None:
         self._fan_out = fan_out
-        self._legs = legs
-        self._signed: list[tuple[int, list[Signed]]] = []
+        self._held: list[tuple[list[Leg], list[Signed]]] = []
+        self._imitated: list[Leg] = []
         self._refused: set[tuple[FollowerId, int, int]] = set()
-        self._is_claimed = False
+        self._claimed_ns: TimeNs | None = None
         self._is_abandoned = False
-
-    def start(self, signing: SigningThread, jobs: list[SignJob]) -> None:
-        signing.sign(jobs, self._on_signed)
+        self._rank = 0
 
     def abandon(self) -> None:
+        """The claim did not come to be: nothing that is signed goes out."""
         self._is_abandoned = True
-        self._signed.clear()
+        self._held.clear()
 
     def release(self, claimed_ns: TimeNs, refused: set[tuple[FollowerId, int, int]]) -> None:
-        self._is_claimed = True
+        """The claim is durable: let go what is signed, and what is signed from now on."""
+        self._claimed_ns = claimed_ns
         self._refused = refused
-        for leg in self._legs:
-            leg.current.claimed_ns = claimed_ns
-        for start, signed in self._signed:
-            self._send(start, signed)
-        self._signed.clear()
+        for legs, signed in self._held:
+            self._send(legs, signed)
+        self._held.clear()
+        self.imitate(self._imitated)
 
-    def _on_signed(self, start: int, signed: list[Signed], signed_ns: TimeNs) -> None:
-        for leg in self._legs[start : start + len(signed)]:
+    def imitate(self, legs: list[Leg]) -> None:
+        """Fill legs that are not sent, once their claim is durable."""
+        if self._claimed_ns is None:
+            self._imitated = legs
+            return
+        for leg in legs:
+            leg.current.claimed_ns = self._claimed_ns
+            self._fan_out.imitate(leg)
+
+    def receiver(self, legs: list[Leg]) -> Deliver:
+        """Return what takes the signatures of these legs."""
+        return partial(self._on_signed, legs)
+
+    def _on_signed(
+        self, legs: list[Leg], start: int, signed: list[Signed], signed_ns: TimeNs
+    ) -> None:
+        part = legs[start : start + len(signed)]
+        for leg in part:
             leg.current.signed_ns = signed_ns
-        if self._is_claimed:
-            self._send(start, signed)
+        if self._claimed_ns is not None:
+            self._send(part, signed)
         elif not self._is_abandoned:
-            self._signed.append((start, signed))
+            self._held.append((part, signed))
 
-    def _send(self, start: int, signed: list[Signed]) -> None:
-        fan_out, refused = self._fan_out, self._refused
-        for offset, payload in enumerate(signed):
-            leg = self._legs[start + offset]
-            key = (leg.member.follower, leg.index, leg.current.number)
-            if refused and key in refused:
+    def _send(self, legs: list[Leg], signed: list[Signed]) -> None:
+        fan_out, refused, claimed_ns = self._fan_out, self._refused, self._claimed_ns
+        for leg, payload in zip(legs, signed, strict=True):
+            attempt = leg.current
+            attempt.claimed_ns = claimed_ns
+            attempt.rank = self._rank
+            self._rank += 1
+            if refused and (leg.member.follower, leg.index, attempt.number) in refused:
                 fan_out.refuse(leg)
             else:
-                fan_out.send(leg, payload, start + offset)
+                fan_out.send(leg, payload)

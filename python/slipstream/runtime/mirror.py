@@ -6,7 +6,7 @@ is already reserved. Outcomes come back one by one through ``on_outcome`` and fr
 which may let a waiting target, a flip's opening leg or the rest of a reduction go.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -106,8 +106,9 @@ class Mirror:
                 if fill.is_taker:
                     reservation.take_foreign(fill.side, fill.qty, venue_ts_ms=fill.venue_ts_ms)
         planned = self.cohort.begin(intent, market, reservation, now_ns=now_ns)
-        is_new = await self._fan_out.run(self._stamp(planned), is_event=True, cursor=cursor)
+        is_new = await self._fan(planned, is_event=True, cursor=cursor)
         if not is_new:
+            self._in_flight.difference_update(planned.legs)
             return None
         self._after_plan(planned)
         return planned
@@ -128,21 +129,23 @@ class Mirror:
                 reductions_only=again.reductions_only,
                 exit_since_ns=again.exit_since_ns,
             )
-            if planned.rows:
-                await self._fan_out.run(self._stamp(planned), is_event=False)
+            await self._fan(planned, is_event=False)
             self._after_plan(planned)
 
-    def _stamp(self, planned: Planned) -> Planned:
-        """Note when a pass was planned, and which book its opening bounds refer to."""
-        now_ns = self._clock.now_ns()
-        for leg in planned.legs:
-            attempt = leg.current
-            self._in_flight.add(leg)
-            attempt.planned_ns = now_ns
-            attempt.reference_sequence = (
-                planned.event.arrival_sequence if leg.is_opening else planned.mid_sequence
-            )
-        return planned
+    async def _fan(
+        self, planned: Planned, *, is_event: bool, cursor: tuple[str, str] | None = None
+    ) -> bool:
+        """Carry one planning pass out; False when its fills were mirrored before."""
+        self.cohort.take(planned)
+        if not planned.rows:
+            return True
+        return await self._fan_out.run(planned, self._take_legs, is_event=is_event, cursor=cursor)
+
+    def _take_legs(self, planned: Planned, count: int) -> list[Leg]:
+        """Make the next legs of a pass; their orders count as out from now on."""
+        legs = self.cohort.take_legs(planned, count)
+        self._in_flight.update(legs)
+        return legs
 
     def _withdraw(self, leg: Leg) -> None:
         """Undo what planning reserved for an order that does not exist."""
@@ -335,6 +338,16 @@ class Mirror:
         if self._wake is not None:
             self._wake()
 
+    def want(self, event: Event, rows: Sequence[int]) -> None:
+        """Plan lanes towards targets that somebody else has set, as far as they are reductions."""
+        for row in rows:
+            self._queue(event, row, reductions_only=True)
+
+    @property
+    def order_count(self) -> int:
+        """Orders that are out."""
+        return len(self._in_flight)
+
     def _record(self, leg: Leg, report: OrderReport | None, end: LegEnd) -> None:
         """Tell the ledger how the newest order ended."""
         event = leg.event
@@ -353,9 +366,6 @@ class Mirror:
                 None if report is None else report.average_px,
                 None if report is None else report.venue_order_id,
                 lane.encode(),
-                str(sum(lane.exact_target)),
-                str(sum(lane.wanted_target)),
-                sum(lane.position_qty),
             )
         )
 

@@ -17,7 +17,7 @@ from slipstream._core import (
     mul_div,
     sign_many,
 )
-from slipstream.domain.ids import ClientOrderIds, FollowerId, IntentId, LeaderId
+from slipstream.domain.ids import ClientOrderId
 from slipstream.domain.order import OrderRequest
 from slipstream.domain.outcome import Accepted, RequestOutcome
 from slipstream.errors import VenueError
@@ -39,11 +39,10 @@ async def serial_baseline_ns(engine: Engine, symbol: str, *, clock: Clock) -> in
     Raises:
         VenueError: there is no book, or the venue did not take one of the orders.
     """
-    ids = ClientOrderIds(LeaderId("serial-baseline"), IntentId(str(clock.now_ns())))
     start_ns = clock.now_ns()
-    for follower_id, follower in engine.followers.items():
+    for index, (follower_id, follower) in enumerate(engine.followers.items()):
         hub = engine.hubs[follower.config.venue]
-        order = _resting_order(hub, symbol, ids, follower_id)
+        order = _resting_order(hub, symbol, ClientOrderId(f"serial-{start_ns}-{index}"))
         outcome = await _ask(follower.gateway, order, TimeNs(clock.now_ns() + ANSWER_TIMEOUT_NS))
         if not isinstance(outcome, Accepted):
             raise VenueError(
@@ -52,9 +51,7 @@ async def serial_baseline_ns(engine: Engine, symbol: str, *, clock: Clock) -> in
     return clock.now_ns() - start_ns
 
 
-def _resting_order(
-    hub: VenueHub, symbol: str, ids: ClientOrderIds, follower: FollowerId
-) -> OrderRequest:
+def _resting_order(hub: VenueHub, symbol: str, client_order_id: ClientOrderId) -> OrderRequest:
     """Return the smallest order the venue takes, at the best bid."""
     view = hub.books.view(symbol)
     best = None if view is None else view.best_bid
@@ -64,7 +61,7 @@ def _resting_order(
     value_qty = mul_div(2 * rules.notional_min, SCALE, px, Rounding.CEIL)
     qty = rules.round_qty(max(rules.qty_min, value_qty), Rounding.CEIL)
     return OrderRequest(
-        client_order_id=ids.make(follower, leg=0, attempt=0),
+        client_order_id=client_order_id,
         symbol=symbol,
         side=Side.BUY,
         position_side=PositionSide.NET,

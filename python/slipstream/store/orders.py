@@ -34,9 +34,7 @@ _RESULT_ROWS: Final = f"WITH result ({', '.join(_RESULT_COLUMNS)}) AS (VALUES {{
 _UPDATE_LEGS: Final = (
     "UPDATE leg SET status = iif(result.r_end = 'unknown', 'claimed', 'ended'),"  # noqa: S608
     " leg_end = r_end, reason = r_reason, filled_qty = r_filled_qty,"
-    " average_px = r_average_px, venue_order_id = r_venue_order_id,"
-    " exact_target = r_exact_target, wanted_target = r_wanted_target,"
-    " position_qty = r_position_qty FROM result WHERE "
+    " average_px = r_average_px, venue_order_id = r_venue_order_id FROM result WHERE "
     + _SAME_LEG
     + " AND leg.status IN ('claimed', 'waiting')"
 )

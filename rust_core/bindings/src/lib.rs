@@ -6,8 +6,10 @@ mod enumeration;
 mod error;
 mod histogram;
 mod keystore;
+mod ledger;
 mod plan;
 mod signer;
+mod signing_queue;
 mod sizing;
 mod table;
 mod typed_data;
@@ -38,8 +40,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sizing::register(module)?;
     table::register(module)?;
     plan::register(module)?;
+    ledger::register(module)?;
     histogram::register(module)?;
     typed_data::register(module)?;
     keystore::register(module)?;
-    signer::register(module)
+    signer::register(module)?;
+    signing_queue::register(module)
 }

@@ -106,7 +106,8 @@ impl PyCohortIntent {
 #[pyclass(name = "OrderPlan", module = "slipstream._core", frozen)]
 #[derive(Debug)]
 pub struct PyOrderPlan {
-    inner: OrderPlan,
+    /// The kernel's plan.
+    pub(crate) inner: OrderPlan,
 }
 
 #[pymethods]
@@ -237,7 +238,8 @@ impl PyOrderPlan {
 #[pyclass(name = "Skip", module = "slipstream._core", frozen)]
 #[derive(Debug)]
 pub struct PySkip {
-    inner: Skip,
+    /// The kernel's skip.
+    pub(crate) inner: Skip,
 }
 
 #[pymethods]
@@ -317,10 +319,13 @@ impl PySkip {
 #[pyclass(name = "CohortPlan", module = "slipstream._core", frozen)]
 #[derive(Debug)]
 pub struct PyCohortPlan {
-    orders: Py<PyList>,
-    skips: Py<PyList>,
+    /// Of `PyOrderPlan`.
+    pub(crate) orders: Py<PyList>,
+    /// Of `PySkip`.
+    pub(crate) skips: Py<PyList>,
     pending_open_rows: Py<PyList>,
-    waiting_rows: Py<PyList>,
+    /// Of row numbers.
+    pub(crate) waiting_rows: Py<PyList>,
 }
 
 #[pymethods]

@@ -44,13 +44,21 @@ enum Role {
 }
 
 /// One job, extracted: what is left needs no Python.
-enum Message {
-    Request { text: String, digest: Hash },
+pub enum Message {
+    /// A request's text, and the digest of it.
+    Request {
+        /// The text so far.
+        text: String,
+        /// What is signed.
+        digest: Hash,
+    },
+    /// A digest of typed data.
     Digest(Hash),
 }
 
 impl Message {
-    fn sign(self, context: &SigningContext, key: &LockedSecretKey) -> Signed {
+    /// Signs it.
+    pub fn sign(self, context: &SigningContext, key: &LockedSecretKey) -> Signed {
         match self {
             Self::Request { mut text, digest } => {
                 push_signature(&mut text, &context.sign(&digest, key.secret_key()));
@@ -61,13 +69,17 @@ impl Message {
     }
 }
 
-enum Signed {
+/// A signed job.
+pub enum Signed {
+    /// A request, signature appended.
     Request(String),
+    /// r, s, v.
     Bare([u8; SIGNATURE_LENGTH]),
 }
 
 impl Signed {
-    fn as_bytes(&self) -> &[u8] {
+    /// Returns what Python gets.
+    pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Request(text) => text.as_bytes(),
             Self::Bare(signature) => signature,
@@ -84,6 +96,11 @@ pub struct Signer {
 }
 
 impl Signer {
+    /// Returns the key in its locked page.
+    pub fn key(&self) -> &LockedSecretKey {
+        &self.key
+    }
+
     fn message(&self, values: &Bound<'_, PyTuple>) -> PyResult<Message> {
         match &self.role {
             Role::Aster { writer, .. } => {
@@ -202,9 +219,11 @@ impl Signer {
     }
 }
 
-type Job = Result<(Py<Signer>, Message), PyErr>;
+/// A job as extracted; what spoiled it stands in its place.
+pub type Job = Result<(Py<Signer>, Message), PyErr>;
 
-fn job_of(job: &Bound<'_, PyAny>) -> Job {
+/// Extracts one job.
+pub fn job_of(job: &Bound<'_, PyAny>) -> Job {
     let (signer, values) = job
         .extract::<(Py<Signer>, Bound<'_, PyAny>)>()
         .map_err(|_| refused("expected a job as (signer, values)"))?;
@@ -247,7 +266,7 @@ fn sign_many<'py>(jobs: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
 }
 
 /// Turns whatever spoiled one job into the `SignerError` that stands in its place.
-fn as_signer_error(python: Python<'_>, error: PyErr) -> Py<PyAny> {
+pub fn as_signer_error(python: Python<'_>, error: PyErr) -> Py<PyAny> {
     let value = error.into_value(python).into_bound(python);
     if value.is_instance_of::<SignerError>() {
         return value.into_any().unbind();

@@ -11,6 +11,7 @@ pub mod fixed;
 pub mod histogram;
 pub mod keccak;
 pub mod keystore;
+pub mod ledger;
 pub mod reason;
 pub mod rounding;
 pub mod rules;

@@ -5,12 +5,14 @@
 //! opening is out), all joined by commas. What the venue or a control command tells anew after a
 //! restart (leverage, foreign quantity, gates) is not kept.
 
+use core::fmt::{Display, Write as _};
+
 use crate::fixed::{Qty, Quote};
 use crate::sizing::event::Track;
 use crate::sizing::lane::{Lane, LaneSide, Opening, Pair};
 
 const VERSION: &str = "1";
-const FIELD_COUNT: usize = 21;
+const TEXT_LENGTH: usize = 160;
 
 /// A text that is no lane.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,25 +27,32 @@ pub struct LaneTextError {
 /// Returns a lane as text.
 #[must_use]
 pub fn encode(lane: &Lane) -> String {
-    let mut fields = Vec::with_capacity(FIELD_COUNT);
-    fields.push(VERSION.to_owned());
+    let mut text = String::with_capacity(TEXT_LENGTH);
+    text.push_str(VERSION);
     for track in [&lane.tracks.first, &lane.tracks.second] {
-        let numbers = [track.mirrored, track.exact, track.wanted, track.peak];
-        fields.extend(numbers.iter().map(ToString::to_string));
-        fields.push(track.frozen_margin.0.to_string());
+        for number in [track.mirrored, track.exact, track.wanted, track.peak] {
+            push(&mut text, number);
+        }
+        push(&mut text, track.frozen_margin.0);
     }
     for side in [&lane.sides.first, &lane.sides.second] {
-        let numbers = [side.position.0, side.in_flight.0, side.unknown.0];
-        fields.extend(numbers.iter().map(ToString::to_string));
-        let opening = side.opening();
-        fields.push(
-            opening
-                .map(|cut| cut.wanted.to_string())
-                .unwrap_or_default(),
-        );
-        fields.push(opening.map(|cut| cut.left.to_string()).unwrap_or_default());
+        for number in [side.position.0, side.in_flight.0, side.unknown.0] {
+            push(&mut text, number);
+        }
+        match side.opening() {
+            Some(cut) => {
+                push(&mut text, cut.wanted);
+                push(&mut text, cut.left);
+            }
+            None => text.push_str(",,"),
+        }
     }
-    fields.join(",")
+    text
+}
+
+fn push(text: &mut String, number: impl Display) {
+    // Writing into a String cannot fail.
+    let _ = write!(text, ",{number}");
 }
 
 /// Reads what [`encode`] wrote.
