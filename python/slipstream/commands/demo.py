@@ -18,7 +18,7 @@ from slipstream.domain.outcome import LegEnd
 from slipstream.errors import ConfigError
 from slipstream.runtime.play import demo_score
 from slipstream.runtime.serial import serial_baseline_ns
-from slipstream.runtime.trial import Trial, TrialResult, TrialSettings
+from slipstream.runtime.trial import Trial, TrialResult, TrialSettings, allocated_share
 from slipstream.telemetry import floor, tables
 from slipstream.telemetry.recount import Recount
 from slipstream.telemetry.stages import Stage, milliseconds
@@ -31,8 +31,9 @@ FILES_PER_FOLLOWER: Final = 4
 PLAY_S: Final = 45.0
 """How long the leader's trades are spread over: the demo ends within two minutes."""
 
-THIN_NOTIONAL_PER_FOLLOWER: Final = 25
-"""Quote per book level and follower: thin enough that some opens find the depth taken."""
+THIN_PPM: Final = 750
+"""Quote per book level, of all followers' allocations together: an opening bound of 50 bps holds
+about fifty levels, so the leader's larger trades ask for more than is there, the others not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,12 @@ def demo(
     floor.allow_files(followers * FILES_PER_FOLLOWER + 4 * floor.FILES_SPARE)
     result = uvloop.run(run_demo(followers, seed=seed, evidence=evidence))
     emit(summary(result), as_json=as_json, show=lambda: _show(result))
+    findings = result.recount.findings
+    for finding in findings[:FINDINGS_SHOWN]:
+        note(finding)
+    if len(findings) > FINDINGS_SHOWN:
+        note(f"and {len(findings) - FINDINGS_SHOWN} more")
     if not result.is_kept:
-        findings = result.recount.findings
-        for finding in findings[:FINDINGS_SHOWN]:
-            note(finding)
-        if len(findings) > FINDINGS_SHOWN:
-            note(f"and {len(findings) - FINDINGS_SHOWN} more")
         sys.exit(EXIT_FOUND)
 
 
@@ -106,7 +107,7 @@ async def run_demo(followers: int, *, seed: int, evidence: Path | None) -> DemoR
         score=score,
         seed=seed,
         pause_s=PLAY_S / len(score.trades),
-        level_notional=str(THIN_NOTIONAL_PER_FOLLOWER * followers),
+        level_notional=allocated_share(followers, THIN_PPM),
         evidence=evidence,
     )
     async with Trial(settings, note) as trial:
@@ -144,6 +145,7 @@ def summary(result: DemoResult) -> dict[str, object]:
         "duplicate_orders": counts.duplicate_orders,
         "depth_overcommits": counts.depth_overcommits,
         "unexplained": counts.unexplained,
+        "unjudged": counts.unjudged,
         "bad_signatures": trial.bad_signatures,
         "weight_limit_factor": result.weight_factor,
     }
@@ -157,6 +159,7 @@ def _show(result: DemoResult) -> RenderableType:
         "orders sent twice": counts.duplicate_orders,
         "orders that counted on depth others had taken": counts.depth_overcommits,
         "positions not explained": counts.unexplained,
+        "orders that the log cannot judge": counts.unjudged,
         "bad signatures": trial.bad_signatures,
     }
     lines = [f"  {count:>6}  {what}" for what, count in judged.items()]

@@ -23,6 +23,7 @@ from slipstream.config.keystore import Keystore
 from slipstream.config.load import load_config
 from slipstream.config.model import Config
 from slipstream.domain.cohort import ActivityRow
+from slipstream.errors import SlipstreamError
 from slipstream.runtime.engine import Engine
 from slipstream.runtime.play import Score, Trade
 from slipstream.runtime.session import session_payload
@@ -37,7 +38,8 @@ LEADER: Final = "leader"
 LEADER_BALANCE: Final = "40000"
 FOLLOWER_BALANCE: Final = "10000"
 ALLOCATIONS: Final = ("1000", "2000", "3000", "5000")
-LIVE_TIMEOUT_S: Final = 120
+LIVE_TIMEOUT_S: Final = 60
+PPM: Final = 1_000_000
 _BATCH: Final = 500
 
 Progress = Callable[[str], None]
@@ -183,8 +185,13 @@ class Trial:
         if failures:
             first = next(iter(failures.items()))
             self._progress(f"{len(failures)} followers did not start; first: {first}")
-        async with asyncio.timeout(LIVE_TIMEOUT_S):
-            await self.engine.wait_live()
+        try:
+            async with asyncio.timeout(LIVE_TIMEOUT_S):
+                await self.engine.wait_live()
+        except TimeoutError:
+            raise SlipstreamError(
+                f"trial: the leader's stream did not come up within {LIVE_TIMEOUT_S} s"
+            ) from None
 
     def _config_text(self, symbols: Sequence[str]) -> str:
         settings = self.settings
@@ -289,6 +296,12 @@ class Trial:
 def follower_names(count: int) -> list[str]:
     """Return the names of a run's followers."""
     return [f"follower-{index:05d}" for index in range(1, count + 1)]
+
+
+def allocated_share(count: int, ppm: int) -> str:
+    """Return a share of all followers' allocations together, as text (quote)."""
+    total = sum(Decimal(ALLOCATIONS[index % len(ALLOCATIONS)]) for index in range(count))
+    return format(total * ppm / PPM, "f")
 
 
 def account_of(name: str) -> str:
