@@ -710,6 +710,13 @@ def plan_cohort(
     changes no other row.
     """
 
+# --- payloads ---------------------------------------------------------------------------
+
+def key_fault(text: bytes) -> str | None:
+    """Return what is wrong with the keys of a JSON text, ``None`` when nothing is: a key twice in one
+    object (parsers differ in which one they keep), a key written with escapes (it could be another
+    one in disguise), or more than 64 levels. Looks at keys only; about 1 us for 500 bytes."""
+
 # --- hashing and signing ----------------------------------------------------------------
 
 def keccak256(data: bytes) -> bytes: ...

@@ -6,6 +6,7 @@ commit; nothing is written to a socket before the claim is durable and the switc
 asked once more.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -20,7 +21,7 @@ from slipstream.errors import InvariantError, StoreError
 from slipstream.runtime.signing import Deliver, Signed, SigningThread
 from slipstream.store.base import Store
 from slipstream.transport.clock import Clock
-from slipstream.units import NS_PER_S, TimeNs
+from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
 from slipstream.venues.base import OrderGateway
 
 ANSWER_TIMEOUT_NS: Final = 10 * NS_PER_S
@@ -28,6 +29,8 @@ FIRST_LEGS: Final = 32
 """Legs that are made and signed while the claim is being committed."""
 
 CHUNK_LEGS: Final = 64
+TURN_NS: Final = 4 * NS_PER_MS
+"""How long a burst may hold the event loop: other leaders wait no longer for their turn."""
 
 OnOutcome = Callable[[Leg, RequestOutcome, TimeNs], None]
 MaySend = Callable[[Leg], str | None]
@@ -100,13 +103,28 @@ class FanOut:
             burst.abandon()
             return False
         refused = (*result.conflicts, *result.already)
-        self._signing.poll()
+        self._signing.wait(0)
         burst.release(
             self._clock.now_ns(), {(each.follower_id, each.leg, each.attempt) for each in refused}
         )
+        await self._send_rest(burst, planned, take_legs)
+        return True
+
+    async def _send_rest(
+        self, burst: "_Burst", planned: Planned, take_legs: Callable[[Planned, int], list[Leg]]
+    ) -> None:
+        """Sign and send what is left, in turns that hold the loop so long and no longer."""
+        turn_ends_ns = self._clock.now_ns() + TURN_NS
         while legs := take_legs(planned, CHUNK_LEGS):
             self._sign(burst, legs)
-        return True
+            self._signing.wait(0)
+            if self._clock.now_ns() > turn_ends_ns:
+                await asyncio.sleep(0)
+                turn_ends_ns = self._clock.now_ns() + TURN_NS
+        is_all_signed = False
+        while not is_all_signed:
+            is_all_signed = self._signing.wait(TURN_NS)
+            await asyncio.sleep(0)
 
     def _sign(self, burst: "_Burst", legs: list[Leg]) -> None:
         """Hand legs to the signing thread; paper and shadow legs need no signature."""

@@ -6,11 +6,12 @@ what is signed is sent while the next chunk is being signed.
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Sequence
 
 from slipstream._core import SignerError, SigningQueue
 from slipstream.transport.clock import Clock
-from slipstream.units import TimeNs
+from slipstream.units import NS_PER_S, TimeNs
 from slipstream.venues.base import SignJob
 
 Signed = bytes | SignerError
@@ -39,9 +40,17 @@ class SigningThread:
             self._waiting[number] = deliver
             self._left[number] = len(jobs)
 
-    def poll(self) -> None:
-        """Deliver what is signed by now, without waiting for the loop to notice."""
+    def wait(self, turn_ns: int) -> bool:
+        """Deliver what gets signed within ``turn_ns``, holding the loop; return whether all is.
+
+        For the burst of a fan-out: its own answers would come before its later orders otherwise.
+        """
+        until_ns = self._clock.now_ns() + turn_ns
         self._on_ready()
+        while self._left and (left_ns := until_ns - self._clock.now_ns()) > 0:
+            select.select([self._queue.fileno()], [], [], left_ns / NS_PER_S)
+            self._on_ready()
+        return not self._left
 
     def close(self) -> None:
         """Finish what was begun and end the thread."""

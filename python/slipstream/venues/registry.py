@@ -51,11 +51,16 @@ class VenueAdapter(Protocol):
     ) -> BookFeed:
         """Return the books of the venue; ``on_report`` takes what a log should hold."""
 
-    def make_account_feed(self, account: str, signer: Signer) -> AccountFeed:
-        """Return the stream of an account."""
+    def make_account_feed(
+        self, account: str, signer: Signer, *, wants_orders: bool = True
+    ) -> AccountFeed:
+        """Return the stream of an account; ``wants_orders=False`` leaves fills and order reports
+        out, for accounts whose orders are answered to us anyway."""
 
-    def make_gateway(self, account: str, signer: Signer) -> OrderGateway:
-        """Return an account's way to the venue."""
+    def make_gateway(
+        self, account: str, signer: Signer, *, orders_per_minute: int | None = None
+    ) -> OrderGateway:
+        """Return an account's way to the venue; ``None`` = as many orders as the venue allows."""
 
     async def close(self) -> None:
         """Close the connections for reads that readers, feeds and gateways left open."""

@@ -5,6 +5,7 @@ mod book;
 mod enumeration;
 mod error;
 mod histogram;
+mod json_keys;
 mod keystore;
 mod ledger;
 mod plan;
@@ -43,6 +44,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ledger::register(module)?;
     histogram::register(module)?;
     typed_data::register(module)?;
+    json_keys::register(module)?;
     keystore::register(module)?;
     signer::register(module)?;
     signing_queue::register(module)

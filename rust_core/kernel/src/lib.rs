@@ -9,6 +9,7 @@ pub mod ecdsa;
 pub mod eip712;
 pub mod fixed;
 pub mod histogram;
+pub mod json_keys;
 pub mod keccak;
 pub mod keystore;
 pub mod ledger;

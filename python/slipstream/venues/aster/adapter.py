@@ -86,13 +86,25 @@ class AsterAdapter:
             return AsterBookFeed(self._access, rest, depth=depth)
         return AsterBookFeed(self._access, rest, depth=depth, on_report=on_report)
 
-    def make_account_feed(self, account: str, signer: Signer) -> AsterAccountFeed:
+    def make_account_feed(
+        self, account: str, signer: Signer, *, wants_orders: bool = True
+    ) -> AsterAccountFeed:
         """Return the stream of an account, read with one of its agent keys."""
-        return AsterAccountFeed(self._access, self._rest(signer), account=account)
+        return AsterAccountFeed(
+            self._access, self._rest(signer), account=account, wants_orders=wants_orders
+        )
 
-    def make_gateway(self, account: str, signer: Signer) -> AsterGateway:
-        """Return an account's way to the venue."""
-        return AsterGateway(self._access, self._rest(signer), account=account, signer=signer)
+    def make_gateway(
+        self, account: str, signer: Signer, *, orders_per_minute: int | None = None
+    ) -> AsterGateway:
+        """Return an account's way to the venue; ``None`` = as many orders as the venue allows."""
+        return AsterGateway(
+            self._access,
+            self._rest(signer),
+            account=account,
+            signer=signer,
+            orders_per_minute=orders_per_minute,
+        )
 
     async def close(self) -> None:
         """Close the connections for reads; gateways and feeds have their own ends."""

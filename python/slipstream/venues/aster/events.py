@@ -25,6 +25,8 @@ from slipstream.venues.aster import wire
 __all__ = ["HeartbeatReply", "ListenKeyExpired", "ModeChanged", "UserEventDecoder"]
 
 _LIQUIDATION_IDS: Final = ("autoclose-", "adl_autoclose")
+_ORDER_MARK: Final = b'"ORDER_TRADE_UPDATE"'
+_MARK_LENGTH: Final = 48
 
 
 class ListenKeyExpired:
@@ -133,10 +135,22 @@ Decoded = (
 class UserEventDecoder:
     """Decodes one account's frames. ``quote_asset`` is the asset whose wallet is reported."""
 
-    __slots__ = ("_account", "_clock", "_quote_asset")
+    __slots__ = ("_account", "_clock", "_quote_asset", "_wants_orders")
 
-    def __init__(self, account: str, clock: Clock, *, quote_asset: str = "USDT") -> None:
-        """Name the account that owns the stream: events do not."""
+    def __init__(
+        self,
+        account: str,
+        clock: Clock,
+        *,
+        quote_asset: str = "USDT",
+        wants_orders: bool = True,
+    ) -> None:
+        """Name the account that owns the stream: events do not.
+
+        ``wants_orders=False`` passes order events over unread: for accounts whose orders are all
+        ours and answered to us.
+        """
+        self._wants_orders = wants_orders
         self._account = account
         self._clock = clock
         self._quote_asset = quote_asset
@@ -154,6 +168,8 @@ class UserEventDecoder:
         Raises:
             DecodeError: a known kind that is not what the protocol says, or another stream's.
         """
+        if not self._wants_orders and _ORDER_MARK in raw[:_MARK_LENGTH]:
+            return []
         try:
             event = _event(raw)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:

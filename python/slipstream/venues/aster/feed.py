@@ -65,6 +65,7 @@ class AsterAccountFeed:
         rest: AsterRest,
         *,
         account: str,
+        wants_orders: bool = True,
         keep_alive_ns: int = _KEEP_ALIVE_NS,
         redial_ns: int = _REDIAL_NS,
         overlap_ns: int = _OVERLAP_NS,
@@ -75,6 +76,7 @@ class AsterAccountFeed:
             access: what the egress address shares.
             rest: the calls of the account's key.
             account: the address events are reported for.
+            wants_orders: whether fills and order reports are decoded and pushed.
             keep_alive_ns: how often the listen key is extended.
             redial_ns: age at which a connection is replaced.
             overlap_ns: how long the old connection lives beside the new one.
@@ -86,7 +88,7 @@ class AsterAccountFeed:
         self._rest = rest
         self._clock = access.clock
         self._account = account
-        self._decoder = UserEventDecoder(account, access.clock)
+        self._decoder = UserEventDecoder(account, access.clock, wants_orders=wants_orders)
         self._backoff = Backoff(access.random, first_ns=50 * NS_PER_MS)
         self._sink: AccountSink | None = None
         self._message_id = 0

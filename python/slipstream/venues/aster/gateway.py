@@ -54,9 +54,18 @@ class AsterGateway:
     )
 
     def __init__(
-        self, access: AsterAccess, rest: AsterRest, *, account: str, signer: Signer
+        self,
+        access: AsterAccess,
+        rest: AsterRest,
+        *,
+        account: str,
+        signer: Signer,
+        orders_per_minute: int | None = None,
     ) -> None:
-        """Share ``rest`` with the account's feed: nonces are one sequence per key."""
+        """Share ``rest`` with the account's feed: nonces are one sequence per key.
+
+        ``orders_per_minute``: the account's own limit on opens, ``None`` = the venue's.
+        """
         self._access = access
         self._rest = rest
         self._account = account
@@ -66,7 +75,7 @@ class AsterGateway:
         self._budget = access.budget
         self._template = access.template(Endpoint.ORDER)
         self._connection = access.connection(is_warm=True)
-        self._bucket = TokenBucket(burst=limits.ORDER_BURST, interval_ns=limits.ORDER_INTERVAL_NS)
+        self._bucket = TokenBucket(**limits.order_bucket(orders_per_minute))
         self._closing: set[str] = set()
 
     async def start(self) -> None:

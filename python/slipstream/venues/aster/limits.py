@@ -18,6 +18,7 @@ __all__ = [
     "WEIGHT_RESERVE",
     "Endpoint",
     "depth_weight",
+    "order_bucket",
 ]
 
 WEIGHT_PER_MINUTE: Final = 2_400
@@ -30,6 +31,19 @@ ORDER_BURST: Final = 300
 ORDER_INTERVAL_NS: Final = NS_PER_S * 60 // 900
 """1,200 orders a minute and account: a burst of 300 and 900 a minute stay inside any window."""
 
+
+def order_bucket(orders_per_minute: int | None) -> dict[str, int]:
+    """Return burst and interval of a bucket that never lets more pass in any minute.
+
+    ``None``, or more than the venue allows = what the venue allows.
+    """
+    if orders_per_minute is None or orders_per_minute >= _ORDERS_PER_MINUTE:
+        return {"burst": ORDER_BURST, "interval_ns": ORDER_INTERVAL_NS}
+    burst = max(1, orders_per_minute // 4)
+    return {"burst": burst, "interval_ns": 60 * NS_PER_S // max(1, orders_per_minute - burst)}
+
+
+_ORDERS_PER_MINUTE: Final = 1_200
 STREAMS_PER_SOCKET: Final = 200
 MESSAGE_INTERVAL_NS: Final = 150 * NS_PER_MS
 """Ten control messages a second are allowed; more end the connection."""
