@@ -76,10 +76,10 @@ class SimSettings:
 class SimulatedVenue:
     """One venue with its books, accounts, face and admin side."""
 
-    def __init__(self, settings: SimSettings) -> None:
-        """Build a venue; must run inside the event loop."""
+    def __init__(self, settings: SimSettings, clock: VenueClock | None = None) -> None:
+        """Build a venue; must run inside the event loop. ``clock``: a virtual one, or real time."""
         self.settings = settings
-        self.clock = VenueClock()
+        self.clock = clock or VenueClock()
         self.log = EventLog(self.clock)
         self.faults = FaultBox(settings.seed)
         self.exchange = Exchange(listed_instruments(), self.clock, self.log)

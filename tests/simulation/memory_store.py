@@ -1,0 +1,263 @@
+"""The ledger in memory: the same commits as a database makes, after a virtual delay.
+
+What a call wrote is there when its future is done and not before, in the order of the calls, so
+that a run that ends in between leaves what a killed process would have left.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult, LegRow, LegStatus
+from slipstream.domain.ids import IntentId, LeaderId
+from slipstream.domain.intent import MirrorIntent
+from slipstream.errors import StoreError
+from slipstream.store.base import (
+    CHAIN_START,
+    ActivityEntry,
+    ActivityFilter,
+    ChainReport,
+    CommitResult,
+    ControlRow,
+    LaneRow,
+    LegKey,
+    OpenLeg,
+    RecordResult,
+    StoreStats,
+)
+from slipstream.store.journal import payload_text
+from slipstream.units import VenueMs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulation.virtual_loop import VirtualLoop
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Leg:
+    leader: LeaderId
+    row: LegRow
+    result: LegResult | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What is durable: survives the store object, as a file survives a process."""
+
+    fills: dict[str, IntentId] = field(default_factory=dict)
+    intents: dict[IntentId, MirrorIntent] = field(default_factory=dict)
+    legs: dict[LegKey, _Leg] = field(default_factory=dict)
+    lanes: dict[tuple[LeaderId, str, str], LaneRow] = field(default_factory=dict)
+    cursors: dict[tuple[LeaderId, str], str] = field(default_factory=dict)
+    controls: list[ControlRow] = field(default_factory=list)
+    log: list[ActivityEntry] = field(default_factory=list)
+
+
+class MemoryStore:
+    """``Store`` on a ``Ledger``. ``delay_ns`` is how long a transaction takes."""
+
+    def __init__(
+        self, loop: "VirtualLoop", ledger: Ledger | None = None, *, delay_ns: int = 1_000_000
+    ) -> None:
+        """Open; ``refusal`` set to a text makes every commit fail with it."""
+        self._loop = loop
+        self._delay_ns = delay_ns
+        self.ledger = ledger or Ledger()
+        self.refusal: str | None = None
+        self.commits: list[tuple[int, set[str]]] = []
+        """(instant asked, followers) of every cohort."""
+        self.is_closed = False
+
+    def _submit(self, work: "Callable[[], _T]") -> asyncio.Future[_T]:
+        future: asyncio.Future[_T] = self._loop.create_future()
+        if self.is_closed:
+            future.set_exception(StoreError("the store is closed"))
+            return future
+        self._loop.call_after_ns(self._delay_ns, self._carry_out, work, future)
+        return future
+
+    def _carry_out(self, work: "Callable[[], _T]", future: asyncio.Future[_T]) -> None:
+        if self.is_closed:
+            return
+        refusal = self.refusal
+        outcome = None if refusal is not None else work()
+        if future.done():
+            return
+        if refusal is not None:
+            future.set_exception(StoreError(refusal))
+            # As a driver's future that nobody awaits: told by whoever does.
+            future.exception()
+        else:
+            future.set_result(outcome)  # type: ignore[arg-type]
+
+    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
+        """Write a cohort, or nothing of it when one of its fills has an intent."""
+        self.commits.append((self._loop.now_ns, {row.follower_id for row in commit.legs}))
+        return self._submit(lambda: self._commit(commit))
+
+    def _commit(self, commit: CohortCommit) -> CommitResult:
+        ledger, intent = self.ledger, commit.intent
+        if intent is not None:
+            keys = [fill.id.key for fill in intent.fills]
+            seen = tuple(key for key in keys if key in ledger.fills)
+            if seen:
+                return CommitResult(duplicates=seen)
+            ledger.fills.update(dict.fromkeys(keys, intent.id))
+            ledger.intents[intent.id] = intent
+        if commit.cursor is not None:
+            symbol, cursor = commit.cursor
+            ledger.cursors[commit.leader, symbol] = cursor
+        already: list[LegKey] = []
+        conflicts: list[LegKey] = []
+        for row in commit.legs:
+            key = LegKey(row.intent_id, row.follower_id, row.leg, row.attempt)
+            known = ledger.legs.get(key)
+            is_decided = known is None or (
+                known.row.status == LegStatus.WAITING and row.status != LegStatus.WAITING
+            )
+            if not is_decided and known is not None:
+                is_same = known.row.claim_hash == row.claim_hash and (
+                    row.claim_hash is not None
+                    or (known.row.status, known.row.reason) == (row.status, row.reason)
+                )
+                (already if is_same else conflicts).append(key)
+                continue
+            ledger.legs[key] = _Leg(commit.leader, row)
+            self._move_lane(commit.leader, row, row.symbol)
+        return CommitResult(already=tuple(already), conflicts=tuple(conflicts))
+
+    def _move_lane(self, leader: LeaderId, row: LegRow | LegResult, symbol: str) -> None:
+        self.ledger.lanes[leader, symbol, row.follower_id] = LaneRow(
+            row.follower_id, symbol, row.intent_id, row.lane
+        )
+
+    def record(self, results: Sequence[LegResult]) -> asyncio.Future[RecordResult]:
+        """Write how legs ended; an end other than ``unknown`` is written once."""
+        kept = list(results)
+        return self._submit(lambda: self._record(kept))
+
+    def _record(self, results: Sequence[LegResult]) -> RecordResult:
+        repeated: list[LegKey] = []
+        missing: list[LegKey] = []
+        for result in results:
+            key = LegKey(*result[:4])
+            leg = self.ledger.legs.get(key)
+            if leg is None:
+                missing.append(key)
+                continue
+            if leg.result is not None and leg.result.end != "unknown":
+                repeated.append(key)
+            else:
+                leg.result = result
+            self._move_lane(leg.leader, result, leg.row.symbol)
+        return RecordResult(repeated=tuple(repeated), missing=tuple(missing))
+
+    def log(self, rows: Sequence[ActivityRow]) -> None:
+        """Append to the activity log."""
+        for row in rows:
+            self.ledger.log.append(
+                ActivityEntry(
+                    len(self.ledger.log) + 1,
+                    row.ts_ms,
+                    row.kind,
+                    row.leader,
+                    row.follower,
+                    row.intent_id,
+                    row.reason,
+                    payload_text(row.payload),
+                )
+            )
+
+    async def flush(self) -> None:
+        """Everything logged is there."""
+
+    async def open_legs(self, leader: LeaderId) -> list[OpenLeg]:
+        """Return claims without a known outcome."""
+        return await self._submit(lambda: self._open_legs(leader))
+
+    def _open_legs(self, leader: LeaderId) -> list[OpenLeg]:
+        found: list[OpenLeg] = []
+        for key, leg in self.ledger.legs.items():
+            row, end = leg.row, None if leg.result is None else leg.result.end
+            if leg.leader != leader or row.claim_hash is None or end not in (None, "unknown"):
+                continue
+            if row.client_order_id is None or row.side is None:
+                raise StoreError(f"a claim without an order: {key}")
+            intent = self.ledger.intents.get(row.intent_id)
+            found.append(
+                OpenLeg(
+                    *key,
+                    row.symbol,
+                    row.position_side,
+                    row.client_order_id,
+                    row.side,
+                    row.qty or 0,
+                    row.limit_px or 0,
+                    row.is_reduction or 0,
+                    end,
+                    None if intent is None else intent.venue_ts_ms,
+                )
+            )
+        return found
+
+    async def lanes(self, leader: LeaderId) -> list[LaneRow]:
+        """Return the newest state of every lane."""
+        return await self._submit(
+            lambda: [lane for key, lane in self.ledger.lanes.items() if key[0] == leader]
+        )
+
+    async def intent_seen(self, fill_keys: Sequence[str]) -> Mapping[str, IntentId]:
+        """Return the intents that fills already belong to."""
+        fills = self.ledger.fills
+        return await self._submit(lambda: {key: fills[key] for key in fill_keys if key in fills})
+
+    async def cursor(self, leader: LeaderId, symbol: str) -> str | None:
+        """Return how far a leader's history was read."""
+        return await self._submit(lambda: self.ledger.cursors.get((leader, symbol)))
+
+    async def controls(self) -> list[ControlRow]:
+        """Return the operator's orders."""
+        return list(self.ledger.controls)
+
+    async def save_control(self, row: ControlRow) -> None:
+        """Keep one order of the operator's."""
+        await self._submit(lambda: self.ledger.controls.append(row))
+
+    async def activity(self, wanted: ActivityFilter) -> AsyncIterator[ActivityEntry]:
+        """Iterate over the log; only the filters the simulations use.
+
+        Raises:
+            NotImplementedError: any filter but ``kind`` and ``reason``.
+        """
+        if wanted != ActivityFilter(kind=wanted.kind, reason=wanted.reason):
+            raise NotImplementedError("kind and reason only")
+        for entry in list(self.ledger.log):
+            is_kind = wanted.kind in (None, entry.kind)
+            if is_kind and wanted.reason in (None, entry.reason):
+                yield entry
+
+    async def verify_chain(self) -> ChainReport:
+        """There is no chain in memory."""
+        return ChainReport(len(self.ledger.log), None, CHAIN_START)
+
+    async def prune(self, older_than_ms: VenueMs) -> int:
+        """Nothing is forgotten."""
+        del older_than_ms
+        return 0
+
+    def stats(self) -> StoreStats:
+        """Return the counters."""
+        return StoreStats(len(self.commits), 0, 0, 0, 0)
+
+    async def close(self) -> None:
+        """Take nothing more."""
+        self.is_closed = True
+
+    def lines(self) -> list[dict[str, object]]:
+        """Return the activity log as the evidence file holds it."""
+        return [{**entry._asdict(), "payload": json.loads(entry.payload)} for entry in self.ledger.log]
