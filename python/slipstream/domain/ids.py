@@ -33,6 +33,16 @@ class FillId(NamedTuple):
         return _SEPARATOR.join(map(str, self))
 
 
+def parse_fill_key(key: str) -> FillId:
+    """Return the identity that a ``FillId.key`` names.
+
+    Raises:
+        ValueError: not such a text.
+    """
+    venue, account, symbol, order_id, trade_id, venue_ts_ms = key.split(_SEPARATOR)
+    return FillId(VenueId(venue), account, symbol, order_id, trade_id, int(venue_ts_ms))
+
+
 def intent_id(leader: LeaderId, fills: tuple[FillId, ...]) -> IntentId:
     """Derive an intent's name from its leader and its fills, in whatever order they came."""
     digest = hashlib.blake2b(leader.encode(), digest_size=12)

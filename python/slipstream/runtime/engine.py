@@ -5,25 +5,35 @@ first to stop, so that no fill meets an engine that cannot act on it.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from slipstream.domain.cohort import ActivityRow
 from slipstream.domain.ids import FollowerId, LeaderId
+from slipstream.runtime.control import ControlCommand
+from slipstream.runtime.flatten import Instant, Scope, give_up_targets, held_back, reduce
 from slipstream.runtime.follower import Follower, start_all
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.pipeline import Pipeline
 from slipstream.runtime.signing import SigningThread
+from slipstream.runtime.status import engine_status
 from slipstream.runtime.supervisor import Supervisor
+from slipstream.runtime.switchboard import Switchboard
 from slipstream.store.base import Store
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
+from slipstream.transport.budget import AddressBudget
+from slipstream.units import NS_PER_S, TimeNs
 
 DRAIN_STEP_S: Final = 0.02
 RESTART_PAUSE_S: Final = 1.0
+
+
+def _say_nothing(_: str) -> None:
+    """Keep changes of state to ourselves."""
 
 
 @dataclass(slots=True)
@@ -49,11 +59,20 @@ class Engine:
     stages: StageRecorder
     times: FanOutTimes
     wall_ms: Callable[[], int]
+    now_ns: Callable[[], TimeNs]
+    switchboard: Switchboard
+    chores: Sequence[tuple[str, Callable[[], Coroutine[object, object, None]]]]
+    """Name and work of what is kept running beside the trading."""
+    budgets: Mapping[str, AddressBudget]
+    tell: Callable[[str], None] = _say_nothing
+    close_venues: Sequence[Callable[[], Awaitable[None]]] = ()
+    failed_tasks: list[str] = field(default_factory=list)
     _background: set[asyncio.Task[None]] = field(default_factory=set)
     _leader_tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> dict[FollowerId, str]:
         """Start everything; return the followers that stay out, each with its reason."""
+        self.switchboard.bind(self)
         for hub in self.hubs.values():
             self._keep(hub.books.run(), f"books of {hub.traits.venue}")
         failures = await start_all(list(self.followers.values()))
@@ -64,8 +83,15 @@ class Engine:
                 self._keep(follower.run_feed(), f"stream of {follower.id}")
         for follower_id, reason in failures.items():
             self.log("incident", "FOLLOWER_NOT_READY", {"detail": reason}, follower=follower_id)
+            self.tell(f"follower {follower_id}: not ready: {reason}")
+        ready_count = len(self.followers) - len(failures)
+        self.tell(f"followers: {ready_count} of {len(self.followers)} ready")
+        for name, work in self.chores:
+            self._keep(work(), name)
         for supervisor in self.supervisors:
-            self._leader_tasks.append(asyncio.create_task(supervisor.run()))
+            task = asyncio.create_task(supervisor.run(), name=f"leader {supervisor.health.leader}")
+            task.add_done_callback(self._on_done)
+            self._leader_tasks.append(task)
         return failures
 
     async def wait_live(self) -> None:
@@ -81,6 +107,7 @@ class Engine:
             pause_s = min(60.0, pause_s * 2)
             if not await start_all([follower]):
                 self.log("incident", "FOLLOWER_READY", {}, follower=follower.id)
+                self.tell(f"follower {follower.id}: ready")
                 await follower.run_feed()
 
     def _keep(self, work: Coroutine[object, object, None], name: str) -> None:
@@ -93,7 +120,9 @@ class Engine:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             detail = f"{task.get_name()}: {type(error).__name__}: {error}"
+            self.failed_tasks.append(detail)
             self.log("incident", "TASK_FAILED", {"detail": detail})
+            self.tell(f"failed: {detail}")
 
     def log(
         self,
@@ -143,18 +172,97 @@ class Engine:
                 mirror.end_unfinished()
             each.journal.drain()
 
-    async def stop(self, *, drain_s: float = 10.0) -> None:
-        """Stop leaders, let what is in flight end, tell the rest, close everything."""
+    # --- the operator's floor ---
+
+    def is_listed(self, symbol: str) -> bool:
+        """Whether any venue lists a symbol."""
+        return any(symbol in hub.instruments for hub in self.hubs.values())
+
+    async def flatten(self, command: ControlCommand) -> list[str]:
+        """Close what our orders built for those an order names; return what could not be done."""
+        return await self._reduce(command, give_up_targets, why="flatten")
+
+    async def catch_up(self, command: ControlCommand) -> list[str]:
+        """Plan again the reductions that were held back."""
+        return await self._reduce(command, held_back, why="catch-up")
+
+    async def _reduce(
+        self,
+        command: ControlCommand,
+        choose: Callable[[Mirror, Scope], dict[str, list[int]]],
+        *,
+        why: str,
+    ) -> list[str]:
+        problems: list[str] = []
+        followers = None if command.follower is None else frozenset({command.follower})
+        scope = Scope(followers, command.symbol)
+        for supervisor in self.supervisors:
+            leader = supervisor.health.leader
+            if command.leader not in (None, leader):
+                continue
+            parts = self.parts.get(leader)
+            if parts is None or not parts.pipeline.is_running:
+                problems.append(f"{why} under leader {leader} is not possible: not running now")
+                continue
+            problems += await self.reduce(parts, scope, choose, why=why)
+        return problems
+
+    async def reduce(
+        self,
+        parts: LeaderParts,
+        scope: Scope,
+        choose: Callable[[Mirror, Scope], dict[str, list[int]]],
+        *,
+        why: str,
+    ) -> list[str]:
+        """Have one leader's lanes reduced; return what could not be done."""
+        problems: list[str] = []
+        for mirror in parts.mirrors:
+            chosen = choose(mirror, scope)
+            for symbol in chosen:
+                await parts.pipeline.prepare(symbol)
+            at = Instant(self.now_ns(), self.wall_ms())
+            for symbol, rows in chosen.items():
+                problem = reduce(mirror, symbol, rows, why=why, at=at)
+                if problem is not None:
+                    problems.append(problem)
+        return problems
+
+    def status(self) -> dict[str, object]:
+        """Return how everything stands, as plain JSON values."""
+        return engine_status(self)
+
+    async def stop(self, *, drain_s: float = 10.0) -> bool:
+        """Stop leaders, let what is in flight end, tell the rest, close everything.
+
+        Returns whether nothing was left in flight. Reductions that wait for their next attempt
+        are not waited for: the ledger knows what is wanted.
+        """
         await _cancel(self._leader_tasks)
-        await self.drain(timeout_s=drain_s)
+        is_drained = await self._ended(timeout_s=drain_s)
         await self.settle()
         await _cancel(list(self._background))
         async with asyncio.TaskGroup() as group:
             for follower in self.followers.values():
                 group.create_task(follower.close())
+        for close in self.close_venues:
+            await close()
         self.signing.close()
         await self.store.flush()
         await self.store.close()
+        return is_drained
+
+    async def _ended(self, *, timeout_s: float) -> bool:
+        """Wait until no order is out; return whether that came true in time."""
+        deadline_ns = self.now_ns() + int(timeout_s * NS_PER_S)
+        count = self._order_count()
+        while count and self.now_ns() < deadline_ns:
+            await asyncio.sleep(DRAIN_STEP_S)
+            count = self._order_count()
+        return not count
+
+    def _order_count(self) -> int:
+        return sum(mirror.order_count for parts in self.parts.values() for mirror in parts.mirrors)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

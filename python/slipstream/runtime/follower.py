@@ -10,20 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from slipstream._core import Rounding, SkipReason, mul_div, quote_value
+from slipstream._core import Rounding, SkipReason, mul_div
 from slipstream.config.model import FollowerConfig
-from slipstream.domain.fill import AccountSnapshot, AccountUpdate, LeverageUpdate
-from slipstream.domain.ids import FollowerId
+from slipstream.domain.fill import (
+    AccountSnapshot,
+    AccountUpdate,
+    LeverageUpdate,
+    PositionDoubt,
+)
+from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.engine.breaker import Breaker
 from slipstream.engine.cohort import Cohort
 from slipstream.engine.effects import ReportIncident
 from slipstream.errors import SlipstreamError, VenueError
+from slipstream.runtime.holdings import Holdings
 from slipstream.runtime.hub import VenueHub
 from slipstream.transport.clock import Clock
-from slipstream.units import Quote, TimeNs
-from slipstream.venues.base import AccountEvent, AccountFeed, OrderGateway
+from slipstream.units import TimeNs
+from slipstream.venues.base import AccountEvent, AccountFeed, FeedDown, FeedUp, OrderGateway
 
 _PPM: Final = 1_000_000
+_US_PER_DAY: Final = 86_400_000_000
 ORDER_IDS_MAX: Final = 512
 """Venue order ids remembered per follower: what a lookup of fills is compared with."""
 
@@ -38,15 +45,6 @@ REDUCTION_STOPPERS: Final = SkipReason.FROZEN.mask | SkipReason.OPEN_ONLY.mask
 
 
 @dataclass(slots=True)
-class _Holding:
-    """One position as the venue last stated it."""
-
-    qty: int = 0
-    entry_px: int | None = None
-    leverage: int | None = None
-
-
-@dataclass(slots=True)
 class Membership:
     """A follower's place in one cohort."""
 
@@ -55,7 +53,17 @@ class Membership:
     leverage_max: int | None
     allows: frozenset[str]
     denies: frozenset[str]
-    synced: set[str] = field(default_factory=set)
+    gates: int = 0
+    """What the operator switched on for this follower under this leader, as a mask."""
+    symbol_gates: dict[str, int] = field(default_factory=dict)
+    """The same for single symbols."""
+    unsynced: dict[str, int | None] = field(default_factory=dict)
+    """Symbols whose leverage could not be set, each with the leader's leverage."""
+
+    def is_allowed(self, symbol: str, base: str) -> bool:
+        """Whether the mirror may open a symbol: named as listed, or by what it is a contract on."""
+        names = {symbol.upper(), base.upper()}
+        return not names & self.denies and (not self.allows or bool(names & self.allows))
 
 
 class Follower:
@@ -78,14 +86,22 @@ class Follower:
         self.memberships: list[Membership] = []
         self.gates = 0
         self.is_ready = False
+        self.is_streaming = False
+        self._was_streaming = False
         self._feed = feed
         self._hub = hub
         self._clock = clock
-        self._wallet = 0
-        self._holdings: dict[tuple[str, int], _Holding] = {}
+        self._holdings = Holdings()
+        self.doubted: set[str] = set()
+        """Symbols whose position the venue stated anew: to be compared with ours."""
+        self.stated_ns = TimeNs(0)
+        """When the venue last stated the account."""
+        self.is_reading_wanted = False
+        self.is_reading_failed = False
         self.is_hedge = False
         self.order_ids: deque[str] = deque(maxlen=ORDER_IDS_MAX)
-        self._day_start_equity: int | None = None
+        self._day = -1
+        self._day_start_equity = 0
         self._peak_equity = 0
 
     async def start(self) -> AccountSnapshot:
@@ -108,14 +124,20 @@ class Follower:
         """Close the connection."""
         await self.gateway.close()
 
+    async def reread(self) -> None:
+        """Read the whole account anew.
+
+        Raises:
+            VenueError: the venue did not answer.
+        """
+        self.is_reading_wanted = False
+        self.on_snapshot(await self.gateway.account())
+
     def on_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace what is known by a whole reading."""
-        self._wallet = snapshot.wallet
-        for position in snapshot.positions:
-            self._holdings[position.symbol, position.position_side.value] = _Holding(
-                position.qty, position.entry_px, position.leverage
-            )
+        self.doubted |= self._holdings.replace(snapshot)
         self.is_hedge = snapshot.is_hedge
+        self.stated_ns = snapshot.received_ns
         self._publish(snapshot.received_ns, equity=snapshot.equity, free=snapshot.available)
 
     def join(self, membership: Membership) -> None:
@@ -124,9 +146,10 @@ class Follower:
         self.memberships = [each for each in self.memberships if each.cohort.leader != leader]
         self.memberships.append(membership)
         membership.cohort.table.set_mode(membership.row, is_hedge=self.is_hedge)
-        membership.cohort.table.set_gates(membership.row, self.gates)
+        self._set_row_gates(membership)
+        self.doubted |= self._holdings.held_symbols() | set(membership.cohort.symbols)
         if self.is_ready:
-            self._publish(self._clock.now_ns())
+            self._publish(self.stated_ns)
 
     def on_accepted(self, venue_order_id: str) -> None:
         """The venue took an order."""
@@ -159,21 +182,22 @@ class Follower:
                 self._on_account_update(event)
             elif isinstance(event, LeverageUpdate):
                 self._on_leverage(event)
+            elif isinstance(event, FeedUp):
+                # What happened while nobody listened is read.
+                self.is_reading_wanted = self.is_reading_wanted or self._was_streaming
+                self.is_streaming = self._was_streaming = True
+            elif isinstance(event, FeedDown):
+                self.is_streaming = False
+            elif isinstance(event, PositionDoubt):
+                self.is_reading_wanted = True
 
     def _on_account_update(self, update: AccountUpdate) -> None:
-        if update.wallet is not None:
-            self._wallet = update.wallet
-        for position in update.positions:
-            key = (position.symbol, position.position_side.value)
-            holding = self._holdings.setdefault(key, _Holding())
-            holding.qty = position.qty
-            holding.entry_px = position.entry_px
+        self.doubted |= self._holdings.update(update)
+        self.stated_ns = update.received_ns
         self._publish(update.received_ns)
 
     def _on_leverage(self, update: LeverageUpdate) -> None:
-        for key, holding in self._holdings.items():
-            if key[0] == update.symbol:
-                holding.leverage = update.leverage
+        self._holdings.set_leverage(update.symbol, update.leverage)
         for membership in self.memberships:
             index = membership.cohort.symbols.get(update.symbol)
             if index is not None:
@@ -181,19 +205,19 @@ class Follower:
 
     def venue_qty(self, symbol: str, side: int) -> int:
         """Return the position the venue last stated (signed, 10**-8)."""
-        holding = self._holdings.get((symbol, side))
-        return 0 if holding is None else holding.qty
+        return self._holdings.qty(symbol, side)
 
     def _publish(
         self, now_ns: TimeNs, *, equity: int | None = None, free: int | None = None
     ) -> None:
         """Write equity and free margin into this follower's rows."""
         if equity is None:
-            equity, used = self._value()
+            equity, used = self._holdings.value(self._hub.books.mark_px)
             free = equity - used
         self._peak_equity = max(self._peak_equity, equity)
-        if self._day_start_equity is None:
-            self._day_start_equity = equity
+        day = self._clock.wall_us() // _US_PER_DAY
+        if day != self._day:
+            self._day, self._day_start_equity = day, equity
         drawdown = 0
         if self._peak_equity > 0:
             lost = self._peak_equity - equity
@@ -208,30 +232,33 @@ class Follower:
                 ts_ns=now_ns,
             )
 
-    def _value(self) -> tuple[Quote, Quote]:
-        """Return equity at mark and an estimate of the margin in use between two readings."""
-        equity, used = self._wallet, 0
-        for (symbol, _), holding in self._holdings.items():
-            if not holding.qty:
-                continue
-            mark = self._hub.books.mark_px(symbol) or holding.entry_px
-            if mark is None:
-                continue
-            if holding.entry_px is not None:
-                equity += quote_value(mark - holding.entry_px, holding.qty, Rounding.FLOOR)
-            value = quote_value(mark, abs(holding.qty), Rounding.UP)
-            used += mul_div(value, 1, holding.leverage or 1, Rounding.UP)
-        return Quote(equity), Quote(used)
-
     def set_gate(self, reason: SkipReason, *, is_on: bool) -> None:
         """Switch one of this follower's gates."""
         self.gates = self.gates | reason.mask if is_on else self.gates & ~reason.mask
         for membership in self.memberships:
-            membership.cohort.table.set_gates(membership.row, self.gates)
+            self._set_row_gates(membership)
 
-    def refusal(self, *, is_opening: bool) -> str | None:
+    def _set_row_gates(self, membership: Membership) -> None:
+        membership.cohort.table.set_gates(membership.row, self.gates | membership.gates)
+
+    def set_switches(
+        self, membership: Membership, gates: int, symbol_gates: dict[str, int]
+    ) -> None:
+        """Put what the operator switched on into force, for a cohort and for single symbols."""
+        touched = set(membership.symbol_gates) | set(symbol_gates)
+        membership.gates, membership.symbol_gates = gates, symbol_gates
+        self._set_row_gates(membership)
+        for symbol in touched:
+            if symbol in membership.cohort.symbols:
+                self._set_lane_gates(membership, symbol)
+
+    def refusal(self, leader: LeaderId, symbol: str, *, is_opening: bool) -> str | None:
         """Return why nothing may be sent for this follower now, ``None`` when it may."""
-        mask = self.gates & (OPEN_STOPPERS if is_opening else REDUCTION_STOPPERS)
+        gates = self.gates
+        for membership in self.memberships:
+            if membership.cohort.leader == leader:
+                gates |= membership.gates | membership.symbol_gates.get(symbol, 0)
+        mask = gates & (OPEN_STOPPERS if is_opening else REDUCTION_STOPPERS)
         if not mask:
             return None
         return next(reason.code for reason in SkipReason if reason.mask & mask)
@@ -243,39 +270,33 @@ class Follower:
 
         Off the way of a fill. An open on a symbol whose sync failed is blocked, a close never.
         """
-        table, row = membership.cohort.table, membership.row
         index = membership.cohort.symbol_index(symbol)
-        current = self._leverage_of(symbol)
+        current = self._holdings.leverage(symbol)
         wanted = leader_leverage or current
-        if wanted is None:
-            return None
-        if membership.leverage_max is not None:
+        if wanted is not None and membership.leverage_max is not None:
             wanted = min(wanted, membership.leverage_max)
         failure: str | None = None
-        if wanted != current and self.config.mode == "live":
+        if wanted not in (None, current) and self.config.mode == "live":
             try:
                 await self.gateway.set_leverage(symbol, wanted)
             except VenueError as error:
                 failure = str(error)
-        table.set_leverage(row, index, current if failure else wanted)
-        table.set_lane_gates(row, index, self._lane_gates(membership, symbol, failure))
+        membership.cohort.table.set_leverage(membership.row, index, current if failure else wanted)
         if failure is None:
-            membership.synced.add(symbol)
+            membership.unsynced.pop(symbol, None)
+        else:
+            membership.unsynced[symbol] = leader_leverage
+        self._set_lane_gates(membership, symbol)
         return failure
 
-    def _leverage_of(self, symbol: str) -> int | None:
-        for key, holding in self._holdings.items():
-            if key[0] == symbol and holding.leverage is not None:
-                return holding.leverage
-        return None
-
-    @staticmethod
-    def _lane_gates(membership: Membership, symbol: str, failure: str | None) -> int:
-        gates = SkipReason.LEVERAGE_SYNC_FAILED.mask if failure else 0
-        is_allowed = not membership.allows or symbol in membership.allows
-        if symbol in membership.denies or not is_allowed:
+    def _set_lane_gates(self, membership: Membership, symbol: str) -> None:
+        gates = membership.symbol_gates.get(symbol, 0)
+        if symbol in membership.unsynced:
+            gates |= SkipReason.LEVERAGE_SYNC_FAILED.mask
+        if not membership.is_allowed(symbol, self._hub.instruments[symbol].base):
             gates |= SkipReason.SYMBOL_DENIED.mask
-        return gates
+        index = membership.cohort.symbol_index(symbol)
+        membership.cohort.table.set_lane_gates(membership.row, index, gates)
 
 
 async def start_all(followers: Sequence[Follower], *, width: int = 32) -> dict[FollowerId, str]:

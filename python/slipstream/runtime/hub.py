@@ -56,9 +56,7 @@ class VenueHub:
         if view is None and self.books.is_gapped(symbol):
             gates |= SkipReason.BOOK_GAPPED.mask
         mid_px, mid_sequence = self._mid(symbol, view)
-        return Market(
-            instrument, view, self.books.mark_px(symbol), mid_px, mid_sequence, gates
-        )
+        return Market(instrument, view, self.books.mark_px(symbol), mid_px, mid_sequence, gates)
 
     def _mid(self, symbol: str, view: BookView | None) -> tuple[Px | None, int | None]:
         """Return the newest mid and the book sequence it belongs to.

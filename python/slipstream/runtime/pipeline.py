@@ -7,11 +7,13 @@ A pipeline that fails is restarted by its supervisor from the ledger; others do 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from slipstream._core import SkipReason
 from slipstream.domain.fill import AccountUpdate, Fill, LeverageUpdate, PositionDoubt
+from slipstream.domain.intent import MirrorIntent
 from slipstream.engine.effects import (
     Backfill,
     Effect,
@@ -22,20 +24,31 @@ from slipstream.engine.effects import (
 )
 from slipstream.engine.leader import LeaderTracker
 from slipstream.errors import FeedError, InvariantError, VenueError
+from slipstream.runtime.attribution import describe, take_stock
 from slipstream.runtime.follower import Follower, Membership
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
+from slipstream.runtime.supervisor import Health
 from slipstream.transport.clock import Clock
-from slipstream.units import NS_PER_S, TimeNs
+from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
 from slipstream.venues.base import AccountEvent, AccountFeed, FeedDown, FeedUp, OrderGateway
 
 INTENTS_MAX: Final = 10_000
 """More unmirrored intents than this stop the pipeline: it is restarted and resynchronised."""
 
+LATE_NS: Final = NS_PER_S
+"""A fill this much older than the venue's clock was found late, not pushed."""
+
+RESYNC_PAUSE_S: Final = 0.5
+RESYNC_PAUSE_MAX_S: Final = 30.0
+
 SYNC_WIDTH: Final = 32
 BOOK_WAIT_NS: Final = 3 * NS_PER_S
 BOOK_LOOK_S: Final = 0.02
+
+SaveCursor = Callable[[str, str], Awaitable[None]]
+"""Makes (symbol, cursor) durable without an intent."""
 
 
 class Pipeline:
@@ -51,11 +64,19 @@ class Pipeline:
         mirrors: Sequence[Mirror],
         members: Sequence[tuple[Follower, Membership, Mirror]],
         cursors: Mapping[str, str],
+        watched: Sequence[str],
         journal: Journal,
         clock: Clock,
-        is_live: asyncio.Event,
+        venue_ms: Callable[[], int],
+        save_cursor: SaveCursor,
+        health: Health,
+        on_running: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Keep the partners. ``reader`` reads the leader's own account; it never trades."""
+        """Keep the partners. ``reader`` reads the leader's own account; it never trades.
+
+        ``watched``: symbols whose history is read at every start, traded before or not.
+        ``venue_ms``: the venue's clock; with it, what was missed while down is known to be old.
+        """
         self._tracker = tracker
         self._feed = feed
         self._reader = reader
@@ -74,12 +95,23 @@ class Pipeline:
         self._leverage: dict[str, int] = {}
         self._down_since_ns: TimeNs | None = None
         self._is_mirroring = False
-        self._is_live = is_live
+        self._is_running = False
+        self._watched = tuple(watched)
+        self._venue_ms = venue_ms
+        self._save_cursor = save_cursor
+        self._health = health
+        self._on_running = on_running
+        self._resync: asyncio.Task[None] | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether intents wait to be mirrored."""
         return bool(self._inbox or self._parked or self._is_mirroring)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the worker takes work."""
+        return self._is_running
 
     def wake(self) -> None:
         """Let the worker look for replans."""
@@ -97,14 +129,17 @@ class Pipeline:
         self._leverage = {
             each.symbol: each.leverage for each in snapshot.positions if each.leverage is not None
         }
-        self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
-        for symbol in {each.symbol for each in snapshot.positions if each.qty}:
-            await self.prepare(symbol)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
+            for symbol in sorted({each.symbol for each in snapshot.positions if each.qty}):
+                await self.prepare(symbol)
             tasks.create_task(self._work())
             tasks.create_task(self._tick())
             tasks.create_task(self._feed.run(self.on_events))
+            self._is_running = True
+            if self._on_running is not None:
+                await self._on_running()
 
     def on_events(self, events: Sequence[AccountEvent]) -> None:
         """Take what one socket read brought: account updates first, so that fills need not wait."""
@@ -133,12 +168,13 @@ class Pipeline:
                 self._apply(self._tracker.on_doubt(event, now_ns=now_ns))
             case FeedUp():
                 self._down_since_ns = None
-                self._is_live.set()
-                self._spawn(self._reread("FEED_UP"))
+                self._health.up()
+                self._spawn_resync()
             case FeedDown(reason):
-                self._down_since_ns = now_ns
-                self._is_live.clear()
-                self._journal.incident("FEED_DOWN", detail=reason)
+                if self._down_since_ns is None:
+                    self._down_since_ns = now_ns
+                    self._journal.incident("FEED_DOWN", detail=reason)
+                self._health.down(reason, now_ns)
             case _:
                 pass  # the leader's own order reports say nothing its fills do not
 
@@ -164,7 +200,7 @@ class Pipeline:
         self._inbox.append(emitted)
         self._wake.set()
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+    def _spawn(self, work: Coroutine[object, object, object]) -> None:
         if self._tasks is None:
             work.close()
             return
@@ -184,7 +220,11 @@ class Pipeline:
                     await mirror.replan()
 
     async def _mirror(self, emitted: EmitIntent) -> None:
-        intent = emitted.intent
+        intent = self._aged(emitted.intent)
+        if intent.symbol not in self._hub.instruments:
+            detail = f"{intent.symbol}: the venue does not list it with rules that fit"
+            self._journal.incident("NOT_MIRRORED", detail=detail)
+            return
         if intent.symbol not in self._prepared:
             waiting = self._parked.get(intent.symbol)
             if waiting is not None:
@@ -206,10 +246,20 @@ class Pipeline:
                 continue
             planned = await mirror.mirror(intent, symbol, gates=gates, cursor=cursor)
             if planned is None:
+                # The tracker knows every fill of the ledger, which this process alone writes.
+                # Nothing was claimed or sent; the supervisor rebuilds everything from the ledger.
                 raise InvariantError(
                     f"intent {intent.id} was planned again although its fills are in the ledger"
                 )
         self._journal.intent(intent)
+
+    def _aged(self, intent: MirrorIntent) -> MirrorIntent:
+        """Date an intent whose fills were found late back to when they happened."""
+        age_ns = (self._venue_ms() - intent.venue_ts_ms) * NS_PER_MS
+        created_ns = self._clock.now_ns() - age_ns
+        if age_ns < LATE_NS or created_ns >= intent.created_ns:
+            return intent
+        return replace(intent, created_ns=TimeNs(created_ns))
 
     async def _prepare_parked(self, symbol: str) -> None:
         await self.prepare(symbol)
@@ -217,17 +267,31 @@ class Pipeline:
         self._wake.set()
 
     async def prepare(self, symbol: str) -> None:
-        """Subscribe a symbol's books and bring its followers' leverage in step."""
-        if symbol not in self._hub.instruments:
-            raise FeedError(f"the leader trades {symbol}, which its venue does not list")
+        """Subscribe a symbol's books, bring its followers' leverage in step, see what is foreign.
+
+        Harmless when repeated, and for a symbol that the venue does not list.
+        """
+        if symbol not in self._hub.instruments or symbol in self._prepared:
+            return
         self._hub.books.subscribe(symbol)
         for mirror in self._mirrors:
             theirs = mirror.hub.symbol_for(self._hub.instruments[symbol])
             if theirs is not None:
                 mirror.hub.books.subscribe(theirs)
         await self._sync_leverage(symbol)
+        self._take_stock(symbol)
         await self._wait_books(symbol)
         self._prepared.add(symbol)
+
+    def _take_stock(self, symbol: str) -> None:
+        for follower, membership, mirror in self._members:
+            theirs = mirror.hub.symbol_for(self._hub.instruments[symbol])
+            if theirs is None:
+                continue
+            for each in take_stock(follower, membership, theirs):
+                self._journal.incident(
+                    "FOREIGN_POSITION", follower=follower.id, detail=describe(each)
+                )
 
     async def _wait_books(self, symbol: str) -> None:
         """Give new books time to come; without one, opens are skipped as BOOK_MISSING."""
@@ -269,22 +333,59 @@ class Pipeline:
             return
         self._apply(self._tracker.on_margin_read(snapshot, now_ns=self._clock.now_ns()))
 
-    async def _reread(self, reason: str) -> None:
+    def _spawn_resync(self) -> None:
+        """Read what was missed while nobody listened; a newer stream replaces an older reading."""
+        if self._resync is not None:
+            self._resync.cancel()
+        if self._tasks is not None:
+            self._resync = self._tasks.create_task(self._read_missed())
+
+    async def _read_missed(self) -> None:
+        """Read positions and every symbol's fills until all of it was answered."""
+        pause_s = RESYNC_PAUSE_S
+        is_read = await self._reread("FEED_UP")
+        wanted = self._symbols()
+        while wanted or not is_read:
+            wanted = [each for each in wanted if not await self._backfill(each, "FEED_UP")]
+            if wanted or not is_read:
+                await asyncio.sleep(pause_s)
+                pause_s = min(RESYNC_PAUSE_MAX_S, pause_s * 2)
+                is_read = is_read or await self._reread("FEED_UP")
+
+    def _symbols(self) -> list[str]:
+        """Return every symbol the leader may have traded unseen."""
+        tracked = {lane.key.symbol for lane in self._tracker.account.lanes()}
+        return sorted(tracked | self._cursors.keys() | self._prepared | set(self._watched))
+
+    async def _reread(self, reason: str) -> bool:
         """Read the leader's positions; what changed unseen is backfilled by the tracker."""
         try:
             snapshot = await self._reader.account()
         except VenueError as error:
             self._journal.incident("POSITION_READ_FAILED", detail=f"{reason}: {error}")
-            return
+            return False
         self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
+        return True
 
-    async def _backfill(self, symbol: str, reason: str) -> None:
+    async def _backfill(self, symbol: str, reason: str) -> bool:
         try:
             fills, cursor = await self._reader.fills_since(symbol, self._cursors.get(symbol))
         except VenueError as error:
             self._journal.incident("BACKFILL_FAILED", detail=f"{symbol}, {reason}: {error}")
-            return
-        self._apply(self._tracker.on_backfill(symbol, fills, cursor, now_ns=self._clock.now_ns()))
+            return False
+        effects = self._tracker.on_backfill(symbol, fills, cursor, now_ns=self._clock.now_ns())
+        self._apply(effects)
+        is_acted_on = any(isinstance(effect, EmitIntent) for effect in effects)
+        if cursor is not None and not is_acted_on and self._is_quiet(symbol):
+            self._cursors[symbol] = cursor
+            await self._save_cursor(symbol, cursor)
+        return True
+
+    def _is_quiet(self, symbol: str) -> bool:
+        """Whether everything of a symbol up to now is in the ledger: its cursor may move."""
+        waiting = any(each.intent.symbol == symbol for each in self._inbox)
+        is_busy = waiting or symbol in self._parked or self._is_mirroring
+        return not is_busy and self._tracker.is_settled(symbol)
 
     async def _tick(self) -> None:
         """Call the tracker at its deadlines."""

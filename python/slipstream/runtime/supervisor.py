@@ -13,7 +13,7 @@ from slipstream.domain.ids import LeaderId
 from slipstream.errors import InvariantError, SlipstreamError
 from slipstream.transport.clock import Clock
 from slipstream.transport.reconnect import Backoff
-from slipstream.units import NS_PER_S
+from slipstream.units import NS_PER_S, TimeNs
 
 STEADY_AFTER_NS: Final = 60 * NS_PER_S
 """A pipeline that ran this long starts its pauses from the shortest again."""
@@ -21,16 +21,35 @@ STEADY_AFTER_NS: Final = 60 * NS_PER_S
 Report = Callable[[str, str], None]
 """Takes (kind, detail) of an incident."""
 
+Tell = Callable[[str], None]
+"""Takes one line for a person: a change of state."""
+
 
 @dataclass(slots=True)
 class Health:
-    """How one pipeline is doing."""
+    """How one pipeline is doing. ``down_since_ns``: since when its stream cannot be trusted."""
 
     leader: LeaderId
+    tell: Tell
     is_live: asyncio.Event = field(default_factory=asyncio.Event)
     is_running: bool = False
     restart_count: int = 0
     last_error: str | None = None
+    down_since_ns: TimeNs | None = None
+
+    def up(self) -> None:
+        """The leader's stream is live."""
+        self.down_since_ns = None
+        if not self.is_live.is_set():
+            self.is_live.set()
+            self.tell(f"leader {self.leader}: live")
+
+    def down(self, reason: str, now_ns: TimeNs) -> None:
+        """The leader's stream can no longer be trusted."""
+        if self.down_since_ns is None:
+            self.down_since_ns = now_ns
+            self.tell(f"leader {self.leader}: stream down: {reason}")
+        self.is_live.clear()
 
 
 class Supervisor:
@@ -40,13 +59,14 @@ class Supervisor:
         self,
         leader: LeaderId,
         *,
-        run_once: Callable[[asyncio.Event], Awaitable[None]],
+        run_once: Callable[[Health], Awaitable[None]],
         backoff: Backoff,
         clock: Clock,
         report: Report,
+        tell: Tell = lambda _: None,
     ) -> None:
-        """Keep how to build and run one pipeline; it sets the event while its stream is up."""
-        self.health = Health(leader)
+        """Keep how to build and run one pipeline, which says how its stream is doing."""
+        self.health = Health(leader, tell)
         self._run_once = run_once
         self._backoff = backoff
         self._clock = clock
@@ -58,10 +78,12 @@ class Supervisor:
             started_ns = self._clock.now_ns()
             self.health.is_running = True
             try:
-                await self._run_once(self.health.is_live)
+                await self._run_once(self.health)
             except* (SlipstreamError, OSError) as group:
                 self._on_failure(group)
-            self.health.is_running = False
+            finally:
+                self.health.is_running = False
+            self.health.down(self.health.last_error or "the pipeline ended", self._clock.now_ns())
             if self._clock.now_ns() - started_ns > STEADY_AFTER_NS:
                 self._backoff.reset()
             self.health.restart_count += 1

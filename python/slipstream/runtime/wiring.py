@@ -6,39 +6,62 @@
 
 import asyncio
 import random
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from slipstream._core import BookView, LaneState, Signer
+from slipstream._core import BookView, LaneState, PositionSide, Signer
 from slipstream.config.keystore import Keystore
 from slipstream.config.model import Config, FollowerConfig, LeaderConfig, MirrorConfig
 from slipstream.config.rules import follower_limits, sizing_rule
-from slipstream.domain.cohort import ActivityRow
-from slipstream.domain.ids import FollowerId, LeaderId, VenueId
+from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
+from slipstream.domain.ids import FollowerId, LeaderId, VenueId, parse_fill_key
+from slipstream.domain.outcome import Refused, RequestOutcome
 from slipstream.engine.cohort import Cohort
 from slipstream.engine.leader import LeaderTracker
 from slipstream.engine.leglife import Leg
+from slipstream.engine.position import LaneKey
+from slipstream.engine.seen import SEEN_COUNT_MAX
+from slipstream.runtime.control import Switches, command_of
 from slipstream.runtime.engine import Engine, LeaderParts
 from slipstream.runtime.fanout import FanOut
+from slipstream.runtime.flatten import Scope, held_back
 from slipstream.runtime.follower import Follower, Membership
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.paper import paper_fill
 from slipstream.runtime.pipeline import Pipeline, later
-from slipstream.runtime.recovery import recover
+from slipstream.runtime.recovery import Claim, Recovery
 from slipstream.runtime.resolver import Resolver
 from slipstream.runtime.signing import SigningThread
-from slipstream.runtime.supervisor import Supervisor
-from slipstream.store.base import Store
+from slipstream.runtime.supervisor import Health, Supervisor
+from slipstream.runtime.switchboard import Switchboard
+from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
+from slipstream.store.base import RecordResult, Store
 from slipstream.store.sqlite import SqliteStore
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
 from slipstream.transport.reconnect import Backoff
+from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
+from slipstream.venues.base import MarketReader
 from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoints, venue
 
 WEIGHT_PER_MINUTE: Final = 2_400
+WATCHED_MAX: Final = 40
+"""Most symbols whose history is read at every start although they may never have been traded."""
+
+BEGAN: Final = ""
+"""The cursor of no symbol: the venue time at which the mirror of a leader began."""
+
+ORDERS_END_NS: Final = 12 * NS_PER_S
+"""An order that is out has an outcome within 10 s."""
+
+LOOK_S: Final = 0.02
+NOTHING: Final = "(nothing)"
+"""Stands in a list of allowed symbols that would otherwise be empty and mean all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +78,8 @@ class Options:
 class _Venue:
     adapter: VenueAdapter
     hub: VenueHub
+    reader: MarketReader
+    is_clock_wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -74,8 +99,21 @@ class Wiring:
     followers: dict[FollowerId, Follower] = field(default_factory=dict)
     leader_signers: dict[LeaderId, Signer] = field(default_factory=dict)
     parts: dict[LeaderId, LeaderParts] = field(default_factory=dict)
+    switchboard: Switchboard = field(init=False)
+    engine: Engine | None = None
 
-    def tell(self, kind: str, detail: str, *, leader: LeaderId | None = None) -> None:
+    def report(self, kind: str, follower: FollowerId | None, detail: str) -> None:
+        """Write an incident that has no leader into the activity log."""
+        self.tell(kind, detail, follower=follower)
+
+    def tell(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        leader: LeaderId | None = None,
+        follower: FollowerId | None = None,
+    ) -> None:
         """Write an incident into the activity log."""
         self.store.log(
             [
@@ -83,6 +121,7 @@ class Wiring:
                     ts_ms=wall_ms(),
                     kind="incident",
                     leader=leader,
+                    follower=follower,
                     reason=kind,
                     payload={"detail": detail},
                 )
@@ -100,14 +139,14 @@ class Wiring:
             )
         adapter = venue(name, endpoints, clock=self.clock, source=self.source)
         adapter.budget.set_window_max(WEIGHT_PER_MINUTE * self.options.weight_factor)
-        reader = adapter.make_reader()
+        reader = adapter.make_reader(on_report=lambda text: self.tell("INSTRUMENTS", text))
         await reader.venue_time_ms()
         instruments = await reader.instruments()
         books = adapter.make_book_feed(on_report=lambda text: self.tell("BOOKS", text))
         hub = VenueHub(
             adapter.traits, instruments, books, is_reserving=self.options.is_depth_reserved
         )
-        self.venues[name] = _Venue(adapter, hub)
+        self.venues[name] = _Venue(adapter, hub, reader)
 
     def add_follower(self, config: FollowerConfig) -> None:
         """Make a follower's bulkhead; nothing is opened yet."""
@@ -115,8 +154,10 @@ class Wiring:
         signer = self.keystore.signer(config.key, at.adapter.signer_purpose, config.account)
         follower = Follower(
             config,
-            gateway=at.adapter.make_gateway(config.account, signer),
-            feed=at.adapter.make_account_feed(config.account, signer),
+            gateway=at.adapter.make_gateway(
+                config.account, signer, orders_per_minute=config.orders_per_minute
+            ),
+            feed=at.adapter.make_account_feed(config.account, signer, wants_orders=False),
             hub=at.hub,
             clock=self.clock,
         )
@@ -131,55 +172,143 @@ class Wiring:
             if mirror.leader == leader
         ]
 
-    async def run_leader(self, config: LeaderConfig, is_live: asyncio.Event) -> None:
+    def _watched(self, config: LeaderConfig, mirrors: Sequence[MirrorConfig]) -> list[str]:
+        """Return the symbols that somebody named: their history is read at every start."""
+        names = {each.upper() for each in config.symbols}
+        for mirror in mirrors:
+            names |= {each.upper() for each in mirror.symbols_allow}
+        listed = self.venues[config.venue].hub.instruments.values()
+        found = [each.symbol for each in listed if {each.symbol, each.base} & names]
+        return found[:WATCHED_MAX]
+
+    async def run_leader(self, config: LeaderConfig, health: Health) -> None:
         """Build one leader's pipeline from the ledger and run it until it ends."""
         leader = LeaderId(config.id)
         at = self.venues[config.venue]
-        signer = self.leader_signers[leader]
         mirrors = self.mirrors_of(leader)
-        journal = Journal(
+        journal = self._journal(leader)
+        tracker, cursors = await self._tracker(config, [each for _, each in mirrors])
+        reader = at.adapter.make_gateway(config.account, self.leader_signers[leader])
+        members, running = self._members(leader, config, mirrors, journal)
+        pipeline = Pipeline(
+            tracker=tracker,
+            feed=at.adapter.make_account_feed(config.account, self.leader_signers[leader]),
+            reader=reader,
+            hub=at.hub,
+            mirrors=running,
+            members=members,
+            cursors=cursors,
+            watched=self._watched(config, [each for _, each in mirrors]),
+            journal=journal,
+            clock=self.clock,
+            venue_ms=at.adapter.venue_clock.now_ms,
+            save_cursor=lambda symbol, cursor: self._save_cursor(leader, symbol, cursor),
+            health=health,
+            on_running=lambda: self._catch_up(leader),
+        )
+        for mirror in running:
+            mirror.on_wake(pipeline.wake)
+        recovery = await self._restore(leader, running, at)
+        self.parts[leader] = LeaderParts(leader, pipeline, running, journal)
+        try:
+            await reader.start()
+            await recovery.ask()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(recovery.run())
+                await pipeline.run()
+        finally:
+            await self._retire(running, journal)
+            await reader.close()
+
+    def _journal(self, leader: LeaderId) -> Journal:
+        return Journal(
             leader,
             log=self.store.log,
-            record=self.store.record,
+            record=partial(self._record, leader),
             wall_ms=wall_ms,
             later=later,
             stages=self.stages,
             times=self.times,
         )
+
+    def _record(self, leader: LeaderId, results: Sequence[LegResult]) -> None:
+        """Write how legs ended; what the ledger does not take is an incident."""
+        self.store.record(results).add_done_callback(partial(self._on_recorded, leader))
+
+    def _on_recorded(self, leader: LeaderId, done: "asyncio.Future[RecordResult]") -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            self.tell("RECORD_FAILED", f"{type(error).__name__}: {error}", leader=leader)
+            return
+        for kind, keys in (
+            ("RECORD_REPEATED", done.result().repeated),
+            ("RECORD_MISSING", done.result().missing),
+        ):
+            for key in keys:
+                detail = f"intent {key.intent_id} leg {key.leg} attempt {key.attempt}"
+                self.tell(kind, detail, leader=leader, follower=key.follower_id)
+
+    async def _tracker(
+        self, config: LeaderConfig, mirrors: Sequence[MirrorConfig]
+    ) -> tuple[LeaderTracker, dict[str, str]]:
+        """Return a tracker that goes on where the ledger ends, and the cursors to read from.
+
+        The cursor of no symbol is the venue time at which this leader's mirror began: what was
+        filled before is never acted on, nor is what is older than the ledger keeps.
+        """
+        leader = LeaderId(config.id)
+        rules = [sizing_rule(each) for each in mirrors]
         tracker = LeaderTracker(
             leader,
             VenueId(config.venue),
             config.account,
-            needs_margin=any(sizing_rule(each).needs_leader_margin for _, each in mirrors),
-            needs_initial_margin=any(each.margin_pct is not None for _, each in mirrors),
+            needs_margin=any(each.needs_leader_margin for each in rules),
+            needs_initial_margin=any(each.margin_pct is not None for each in mirrors),
         )
-        reader = at.adapter.make_gateway(config.account, signer)
-        members, running = self._members(leader, mirrors, journal)
-        pipeline = Pipeline(
-            tracker=tracker,
-            feed=at.adapter.make_account_feed(config.account, signer),
-            reader=reader,
-            hub=at.hub,
-            mirrors=running,
-            members=members,
-            cursors={},
-            journal=journal,
-            clock=self.clock,
-            is_live=is_live,
+        history = await self.store.history(leader, fill_count_max=SEEN_COUNT_MAX)
+        cursors = dict(history.cursors)
+        began = cursors.pop(BEGAN, None)
+        now_ms = self.venues[config.venue].adapter.venue_clock.now_ms()
+        if began is None:
+            await self._save_cursor(leader, BEGAN, str(now_ms))
+            return tracker, cursors
+        oldest_ms = now_ms - self.config.engine.retention_ns // NS_PER_MS
+        tracker.account.floor_ms = max(int(began), oldest_ms)
+        tracker.restore(
+            {LaneKey(symbol, PositionSide(side)): qty for symbol, side, qty in history.positions},
+            [parse_fill_key(key) for key in history.fill_keys],
         )
-        for mirror in running:
-            mirror.on_wake(pipeline.wake)
-        await self._restore(leader, running)
-        self.parts[leader] = LeaderParts(leader, pipeline, running, journal)
-        try:
-            await reader.start()
-            await pipeline.run()
-        finally:
-            await reader.close()
+        return tracker, cursors
+
+    async def _save_cursor(self, leader: LeaderId, symbol: str, cursor: str) -> None:
+        await self.store.commit(CohortCommit(leader, None, [], (symbol, cursor)))
+
+    async def _catch_up(self, leader: LeaderId) -> None:
+        """Plan again the reductions that an earlier process had not finished."""
+        if self.engine is None:
+            return
+        problems = await self.engine.reduce(self.parts[leader], Scope(), held_back, why="catch-up")
+        for problem in problems:
+            self.tell("EXIT_HELD_BACK", problem, leader=leader)
+
+    async def _retire(self, mirrors: Sequence[Mirror], journal: Journal) -> None:
+        """Let the orders that are out end before the ledger is read again."""
+        deadline_ns = self.clock.now_ns() + ORDERS_END_NS
+        is_busy = True
+        while is_busy and self.clock.now_ns() < deadline_ns:
+            is_busy = any(each.order_count for each in mirrors)
+            await asyncio.sleep(LOOK_S if is_busy else 0)
+        for mirror in mirrors:
+            await mirror.resolver.close()
+            mirror.end_unfinished()
+        journal.drain()
 
     def _members(
         self,
         leader: LeaderId,
+        whose: LeaderConfig,
         mirrors: list[tuple[Follower, MirrorConfig]],
         journal: Journal,
     ) -> tuple[list[tuple[Follower, Membership, Mirror]], list[Mirror]]:
@@ -204,22 +333,24 @@ class Wiring:
                 cohort=mirror.cohort,
                 row=member.row,
                 leverage_max=config.max_leverage,
-                allows=frozenset(config.symbols_allow),
-                denies=frozenset(config.symbols_deny),
+                allows=_allowed(config, whose),
+                denies=frozenset(each.upper() for each in config.symbols_deny),
             )
             follower.join(membership)
+            self.switchboard.apply(follower, membership)
             members.append((follower, membership, mirror))
         return members, list(by_venue.values())
 
     def _mirror(self, leader: LeaderId, name: str, journal: Journal) -> Mirror:
-        hub = self.venues[name].hub
+        at = self.venues[name]
+        hub = at.hub
         fan_out = FanOut(
             leader=leader,
             store=self.store,
             signing=self.signing,
             gateways={each.id: each.gateway for each in self.followers.values()},
             clock=self.clock,
-            may_send=self._refusal,
+            may_send=partial(self._refusal, leader),
             paper=lambda leg: paper_fill(leg, _view_of(hub, leg)),
         )
         resolver = Resolver(
@@ -228,7 +359,7 @@ class Wiring:
             clock=self.clock,
             journal=journal,
         )
-        return Mirror(
+        mirror = Mirror(
             Cohort(leader),
             hub=hub,
             followers=self.followers,
@@ -239,41 +370,75 @@ class Wiring:
             resolver=resolver,
         )
 
-    def _refusal(self, leg: Leg) -> str | None:
-        return self.followers[leg.member.follower].refusal(is_opening=leg.is_opening)
+        def on_outcome(leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
+            if isinstance(outcome, Refused) and outcome.is_resync:
+                at.is_clock_wanted.set()
+                self.followers[leg.member.follower].is_reading_wanted = True
+            mirror.on_outcome(leg, outcome, at_ns)
 
-    async def _restore(self, leader: LeaderId, mirrors: list[Mirror]) -> None:
-        """Take over every lane as the ledger left it; ask about orders whose fate it lacks."""
+        fan_out.bind(on_outcome)
+        return mirror
+
+    def _refusal(self, leader: LeaderId, leg: Leg) -> str | None:
+        follower = self.followers[leg.member.follower]
+        symbol = "" if leg.event is None else leg.event.symbol
+        return follower.refusal(leader, symbol, is_opening=leg.is_opening)
+
+    async def _restore(self, leader: LeaderId, mirrors: Sequence[Mirror], at: _Venue) -> Recovery:
+        """Take over every lane as the ledger left it; return who asks about its open claims."""
+        cohorts = [mirror.cohort for mirror in mirrors]
         for row in await self.store.lanes(leader):
-            for mirror in mirrors:
-                index = mirror.cohort.row_of(row.follower_id)
+            for cohort in cohorts:
+                index = cohort.row_of(row.follower_id)
                 if index is not None:
-                    symbol_index = mirror.cohort.symbol_index(row.symbol)
-                    mirror.cohort.table.restore_lane(
-                        index, symbol_index, LaneState.decode(row.lane)
+                    cohort.table.restore_lane(
+                        index, cohort.symbol_index(row.symbol), LaneState.decode(row.lane)
                     )
-        for claim in await self.store.open_legs(leader):
-            for mirror in mirrors:
-                row_index = mirror.cohort.row_of(claim.follower_id)
-                if row_index is not None:
-                    follower = self.followers[claim.follower_id]
-                    await recover(claim, mirror.cohort, row_index, follower, self.store)
+        claims = [
+            Claim(leg, cohort, index, self.followers[leg.follower_id])
+            for leg in await self.store.open_legs(leader)
+            for cohort in cohorts
+            if (index := cohort.row_of(leg.follower_id)) is not None
+        ]
+        for follower in self.followers.values():
+            for membership in follower.memberships:
+                if membership.cohort in cohorts:
+                    follower.doubted |= membership.cohort.symbols.keys()
+        return Recovery(
+            claims,
+            record=partial(self._record, leader),
+            clock=self.clock,
+            absent_after_ns=at.hub.traits.absent_after_ns,
+            report=lambda kind, follower, detail: self.tell(
+                kind, detail, leader=leader, follower=follower
+            ),
+        )
+
+
+def _allowed(mirror: MirrorConfig, leader: LeaderConfig) -> frozenset[str]:
+    """Return the symbols a mirror may open, empty = all: what both lists name."""
+    allow = frozenset(each.upper() for each in mirror.symbols_allow)
+    listed = frozenset(each.upper() for each in leader.symbols)
+    if not listed or not allow:
+        return allow or listed
+    return allow & listed or frozenset({NOTHING})
 
 
 def _view_of(hub: VenueHub, leg: Leg) -> BookView | None:
     return None if leg.event is None else hub.books.view(leg.event.symbol)
 
 
-def _supervisor(wiring: Wiring, leader: LeaderConfig) -> Supervisor:
+def _supervisor(wiring: Wiring, leader: LeaderConfig, tell: Callable[[str], None]) -> Supervisor:
     def report(kind: str, detail: str) -> None:
         wiring.tell(kind, detail, leader=LeaderId(leader.id))
 
     return Supervisor(
         LeaderId(leader.id),
-        run_once=lambda is_live: wiring.run_leader(leader, is_live),
+        run_once=lambda health: wiring.run_leader(leader, health),
         backoff=Backoff(wiring.source),
         clock=wiring.clock,
         report=report,
+        tell=tell,
     )
 
 
@@ -284,8 +449,12 @@ async def open_engine(
     clock: Clock,
     source: random.Random,
     options: Options | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Engine:
     """Open everything a configuration names and return the engine, not yet started.
+
+    ``tell`` takes one line for a person at each change of state. The operator's switches are in
+    force before anything may trade.
 
     Raises:
         SlipstreamError: the store, a key or a venue cannot be opened.
@@ -294,18 +463,38 @@ async def open_engine(
     wiring = Wiring(
         config, keystore, clock, source, options or Options(), store, SigningThread(clock)
     )
+    try:
+        return await _assemble(wiring, tell)
+    except BaseException:
+        wiring.signing.close()
+        for at in wiring.venues.values():
+            await at.adapter.close()
+        await store.close()
+        raise
+
+
+async def _assemble(wiring: Wiring, tell: Callable[[str], None]) -> Engine:
+    config, keystore, store = wiring.config, wiring.keystore, wiring.store
     names = {each.venue for each in config.leaders} | {each.venue for each in config.followers}
     for name in sorted(names):
         await wiring.add_venue(name)
     for follower in config.followers:
         wiring.add_follower(follower)
+    wiring.switchboard = Switchboard(
+        Switches(command_of(row) for row in await store.controls()),
+        store=store,
+        followers=wiring.followers,
+        leaders=[LeaderId(each.id) for each in config.leaders],
+        wall_ms=wall_ms,
+        tell=tell,
+    )
     supervisors = []
     for leader in config.leaders:
         leader_id = LeaderId(leader.id)
         purpose = wiring.venues[leader.venue].adapter.signer_purpose
         wiring.leader_signers[leader_id] = keystore.signer(leader.key, purpose, leader.account)
-        supervisors.append(_supervisor(wiring, leader))
-    return Engine(
+        supervisors.append(_supervisor(wiring, leader, tell))
+    wiring.engine = Engine(
         store=store,
         signing=wiring.signing,
         hubs={name: each.hub for name, each in wiring.venues.items()},
@@ -315,4 +504,32 @@ async def open_engine(
         stages=wiring.stages,
         times=wiring.times,
         wall_ms=wall_ms,
+        now_ns=wiring.clock.now_ns,
+        switchboard=wiring.switchboard,
+        chores=_chores(wiring),
+        budgets={name: each.adapter.budget for name, each in wiring.venues.items()},
+        tell=tell,
+        close_venues=[each.adapter.close for each in wiring.venues.values()],
     )
+    return wiring.engine
+
+
+def _chores(
+    wiring: Wiring,
+) -> list[tuple[str, Callable[[], Coroutine[object, object, None]]]]:
+    """Return what is kept running beside the trading."""
+    upkeep = Upkeep(wiring.followers, store=wiring.store, clock=wiring.clock, report=wiring.report)
+    retention_ns = wiring.config.engine.retention_ns
+    chores: list[tuple[str, Callable[[], Coroutine[object, object, None]]]] = [
+        ("upkeep", upkeep.run),
+        (
+            "prune",
+            lambda: prune(
+                wiring.store, retention_ns=retention_ns, wall_ms=wall_ms, report=wiring.report
+            ),
+        ),
+    ]
+    for name, at in wiring.venues.items():
+        keeper = VenueClockKeeper(name, at.reader, at.is_clock_wanted, wiring.report)
+        chores.append((f"clock of {name}", keeper.run))
+    return chores

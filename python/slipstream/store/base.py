@@ -86,6 +86,18 @@ class LaneRow(NamedTuple):
     lane: str
 
 
+class LeaderHistory(NamedTuple):
+    """What an earlier process knew of a leader.
+
+    ``positions``: (symbol, value of ``PositionSide``, signed position after its last intent).
+    ``fill_keys``: identities acted on, oldest first. ``cursors``: by symbol.
+    """
+
+    positions: list[tuple[str, int, int]]
+    fill_keys: list[str]
+    cursors: dict[str, str]
+
+
 class ControlRow(NamedTuple):
     """One order of the operator's. ``None`` = not restricted to one."""
 
@@ -180,6 +192,9 @@ class Store(Protocol):
 
     async def cursor(self, leader: LeaderId, symbol: str) -> str | None:
         """Return how far a leader's history was read, ``None`` = never."""
+
+    async def history(self, leader: LeaderId, *, fill_count_max: int) -> LeaderHistory:
+        """Return where a leader's tracker is to go on, with its newest fill identities."""
 
     async def controls(self) -> list[ControlRow]:
         """Return the operator's orders, oldest first."""

@@ -28,10 +28,12 @@ from slipstream.store.base import (
     CommitResult,
     ControlRow,
     LaneRow,
+    LeaderHistory,
     OpenLeg,
     RecordResult,
     StoreStats,
 )
+from slipstream.store.history import read_history
 from slipstream.store.migrate import check_file, migrate, shipped_steps
 from slipstream.store.rows import fetch
 from slipstream.store.writer import Writer
@@ -170,6 +172,12 @@ class SqliteStore:
     async def cursor(self, leader: LeaderId, symbol: str) -> str | None:
         """Return how far a leader's history was read."""
         return await self._writer.submit("cursor", lambda c: orders.cursor(c, leader, symbol))
+
+    async def history(self, leader: LeaderId, *, fill_count_max: int) -> LeaderHistory:
+        """Return where a leader's tracker is to go on."""
+        return await self._writer.submit(
+            "history", lambda c: read_history(c, leader, fill_count_max=fill_count_max)
+        )
 
     async def controls(self) -> list[ControlRow]:
         """Return the operator's orders, oldest first."""

@@ -116,7 +116,8 @@ class StageRecorder:
             (Stage.FILLED, attempt.filled_ns),
         )
         for stage, at_ns in instants:
-            if at_ns is not None:
+            # The intent of fills that were found late is dated back to before they were read.
+            if at_ns is not None and at_ns >= received_ns:
                 self.record(stage, rank, at_ns - received_ns)
 
     def on_offsets(self, rank: int, offsets_ns: Mapping[Stage, int]) -> None:
