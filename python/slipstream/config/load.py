@@ -233,7 +233,7 @@ def _mirror(section: Section, leaders: Sequence[LeaderConfig]) -> MirrorConfig:
             "below_minimum", values.choice(MinimumPolicy), plain.below_minimum
         ),
         missed=section.take("missed", values.choice(MissedPolicy), None),
-        on_start=section.take("on_start", values.choice(OnStart), plain.on_start),
+        on_start=section.take("on_start", _on_start, plain.on_start),
         reverse=section.take("reverse", values.flag, default=False),
         dedicated=section.take("dedicated", values.flag, default=False),
         symbols_allow=allow,
@@ -249,6 +249,12 @@ def _mirror(section: Section, leaders: Sequence[LeaderConfig]) -> MirrorConfig:
     )
     section.finish()
     return mirror
+
+
+def _on_start(value: object) -> OnStart:
+    if values.choice(OnStart)(value) is not OnStart.IGNORE:
+        raise ValueError('"ignore" ("sync" and "better_price" are not supported yet)')
+    return OnStart.IGNORE
 
 
 def _sizing(section: Section, mode: MirrorMode) -> dict[str, Any]:

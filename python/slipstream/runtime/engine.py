@@ -30,6 +30,7 @@ from slipstream.units import NS_PER_S, TimeNs
 
 DRAIN_STEP_S: Final = 0.02
 RESTART_PAUSE_S: Final = 1.0
+STALE_LOOK_S: Final = 1.0
 
 
 def _say_nothing(_: str) -> None:
@@ -88,11 +89,40 @@ class Engine:
         self.tell(f"followers: {ready_count} of {len(self.followers)} ready")
         for name, work in self.chores:
             self._keep(work(), name)
+        if any(each.config.flatten_after_ns is not None for each in self.followers.values()):
+            self._keep(self._watch_stale(), "stale leaders")
         for supervisor in self.supervisors:
             task = asyncio.create_task(supervisor.run(), name=f"leader {supervisor.health.leader}")
             task.add_done_callback(self._on_done)
             self._leader_tasks.append(task)
         return failures
+
+    async def _watch_stale(self) -> None:
+        """Flatten those who want it when their leader's stream has been down for too long."""
+        flattened: set[tuple[LeaderId, FollowerId]] = set()
+        while True:
+            await asyncio.sleep(STALE_LOOK_S)
+            for supervisor in self.supervisors:
+                health = supervisor.health
+                if health.down_since_ns is None:
+                    flattened = {each for each in flattened if each[0] != health.leader}
+                    continue
+                down_ns = self.now_ns() - health.down_since_ns
+                parts = self.parts.get(health.leader)
+                if parts is None or not parts.pipeline.is_running:
+                    continue
+                for follower in self.followers.values():
+                    limit_ns = follower.config.flatten_after_ns
+                    key = (health.leader, follower.id)
+                    if limit_ns is None or down_ns < limit_ns or key in flattened:
+                        continue
+                    flattened.add(key)
+                    detail: dict[str, object] = {
+                        "detail": f"leader {health.leader} is stale: flattened"
+                    }
+                    self.log("incident", "STALE_LEADER", detail, follower=follower.id)
+                    scope = Scope(frozenset({follower.id}))
+                    await self.reduce(parts, scope, give_up_targets, why="stale-leader")
 
     async def wait_live(self) -> None:
         """Return when every leader's stream is up."""

@@ -34,6 +34,16 @@ _US_PER_DAY: Final = 86_400_000_000
 ORDER_IDS_MAX: Final = 512
 """Venue order ids remembered per follower: what a lookup of fills is compared with."""
 
+GATES: Final = (
+    SkipReason.KILL_SWITCH,
+    SkipReason.FROZEN,
+    SkipReason.FOLLOWER_PAUSED,
+    SkipReason.CLOSE_ONLY,
+    SkipReason.OPEN_ONLY,
+    SkipReason.BREAKER_OPEN,
+)
+"""What may be switched for a whole follower, in order of precedence."""
+
 OPEN_STOPPERS: Final = (
     SkipReason.KILL_SWITCH.mask
     | SkipReason.FROZEN.mask
@@ -261,7 +271,7 @@ class Follower:
         mask = gates & (OPEN_STOPPERS if is_opening else REDUCTION_STOPPERS)
         if not mask:
             return None
-        return next(reason.code for reason in SkipReason if reason.mask & mask)
+        return next(reason.code for reason in GATES if reason.mask & mask)
 
     async def sync_leverage(
         self, membership: Membership, symbol: str, leader_leverage: int | None

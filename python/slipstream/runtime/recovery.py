@@ -21,6 +21,9 @@ from slipstream.runtime.follower import Follower
 from slipstream.store.base import OpenLeg
 from slipstream.transport.clock import Clock
 
+POSITION_SIDES: Final = (PositionSide.NET, PositionSide.LONG, PositionSide.SHORT)
+"""By value, as the ledger keeps them."""
+
 REASON: Final = "RECOVERED"
 ABSENT: Final = "ABSENT"
 ASK_PAUSE_S: Final = 2.0
@@ -48,7 +51,7 @@ class Claim:
     @property
     def side(self) -> PositionSide:
         """The side of the position it was to change."""
-        return PositionSide(self.leg.position_side)
+        return POSITION_SIDES[self.leg.position_side]
 
 
 class Recovery:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from slipstream._core import SkipReason
-from slipstream.runtime.follower import Follower
+from slipstream.runtime.follower import GATES, Follower
 from slipstream.units import NS_PER_S
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _follower(follower: Follower, now_ns: int) -> dict[str, object]:
         "mode": follower.config.mode.value,
         "ready": follower.is_ready,
         "stream": follower.is_streaming,
-        "gates": [reason.code for reason in SkipReason if reason.mask & gates],
+        "gates": [reason.code for reason in GATES if reason.mask & gates],
         "breaker": bool(follower.gates & SkipReason.BREAKER_OPEN.mask),
         "state_age_s": None if age_ns is None else age_ns // NS_PER_S,
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from slipstream._core import BookView, LaneState, PositionSide, Signer
+from slipstream._core import BookView, LaneState, Signer
 from slipstream.config.keystore import Keystore
 from slipstream.config.model import Config, FollowerConfig, LeaderConfig, MirrorConfig
 from slipstream.config.rules import follower_limits, sizing_rule
@@ -33,7 +33,7 @@ from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.paper import paper_fill
 from slipstream.runtime.pipeline import Pipeline, later
-from slipstream.runtime.recovery import Claim, Recovery
+from slipstream.runtime.recovery import POSITION_SIDES, Claim, Recovery
 from slipstream.runtime.resolver import Resolver
 from slipstream.runtime.signing import SigningThread
 from slipstream.runtime.supervisor import Health, Supervisor
@@ -277,7 +277,7 @@ class Wiring:
         oldest_ms = now_ms - self.config.engine.retention_ns // NS_PER_MS
         tracker.account.floor_ms = max(int(began), oldest_ms)
         tracker.restore(
-            {LaneKey(symbol, PositionSide(side)): qty for symbol, side, qty in history.positions},
+            {LaneKey(symbol, POSITION_SIDES[side]): qty for symbol, side, qty in history.positions},
             [parse_fill_key(key) for key in history.fill_keys],
         )
         return tracker, cursors

@@ -117,6 +117,16 @@ class MarketReader(Protocol):
         """Return the venue's clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """What a venue says of the key an account is traded with. ``expires_ms``: venue time."""
+
+    address: str
+    expires_ms: int
+    can_trade: bool
+    can_withdraw: bool
+
+
 OutcomeSink = Callable[[RequestOutcome, TimeNs], None]
 """Takes what became of one order and when its answer was read."""
 
@@ -148,6 +158,9 @@ class OrderGateway(Protocol):
 
     async def account(self) -> AccountSnapshot:
         """Read the whole account."""
+
+    async def key_status(self) -> KeyStatus | None:
+        """Read what the key may do; ``None`` when the venue does not list it for the account."""
 
     async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:
         """Ask the venue what became of an order; ``None`` when it denies knowing it."""

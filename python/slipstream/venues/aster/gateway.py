@@ -26,7 +26,7 @@ from slipstream.venues.aster import answers, faults, limits, wire
 from slipstream.venues.aster.auth import CLIENT_ORDER_ID_OFFSET, Parameters, order_parameters
 from slipstream.venues.aster.limits import Endpoint
 from slipstream.venues.aster.rest import AsterAccess, AsterRest
-from slipstream.venues.base import OutcomeSink, SignJob
+from slipstream.venues.base import KeyStatus, OutcomeSink, SignJob
 
 __all__ = ["AsterGateway"]
 
@@ -272,3 +272,14 @@ class AsterGateway:
             if each.agentAddress.lower() == own:
                 return each
         return None
+
+    async def key_status(self) -> KeyStatus | None:
+        """Return what the venue says of our key in the port's words.
+
+        Raises:
+            VenueError: as ``AsterRest.ask``.
+        """
+        found = await self.agent()
+        if found is None:
+            return None
+        return KeyStatus(found.agentAddress, found.expired, found.canPerpTrade, found.canWithdraw)
