@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from daemon_parts import Setting, Venue, account_of, simulated_venue
 
 pytestmark = pytest.mark.timeout(120)

@@ -4,11 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from daemon_parts import Setting, Venue, simulated_venue, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -97,6 +99,7 @@ def test_positions_and_switches_outlive_a_restart(setting: Setting, venue: Venue
 def test_what_was_missed_while_down_is_found(
     setting: Setting, venue: Venue, *, is_killed: bool
 ) -> None:
+    setting.config.write_text(setting.text(mirror='max_intent_age = "1s"'))
     with setting.daemon() as daemon:
         venue.trade("whale", "BUY", "1")
         until(lambda: held(venue, "0.1", "0.1"), "both followers filled")
@@ -104,9 +107,7 @@ def test_what_was_missed_while_down_is_found(
             daemon.kill()
     venue.trade("whale", "BUY", "1")
     venue.trade("whale", "SELL", "1")
-    import time
-
-    time.sleep(6)  # older than an opening may be
+    time.sleep(2)  # older than an opening may be
     with setting.daemon():
         until(lambda: held(venue, "0.05", "0.05"), "the reduction by half is mirrored")
     legs = activity(setting, "--kind", "leg")

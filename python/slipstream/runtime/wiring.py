@@ -11,18 +11,28 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from slipstream._core import BookView, LaneState, Signer
+from slipstream._core import BookView, Signer
 from slipstream.config.keystore import Keystore
 from slipstream.config.model import Config, FollowerConfig, LeaderConfig, MirrorConfig
 from slipstream.config.rules import follower_limits, sizing_rule
-from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
-from slipstream.domain.ids import FollowerId, LeaderId, VenueId, parse_fill_key
+from slipstream.domain.cohort import ActivityRow, CohortCommit
+from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.domain.outcome import Refused, RequestOutcome
 from slipstream.engine.cohort import Cohort
 from slipstream.engine.leader import LeaderTracker
 from slipstream.engine.leglife import Leg
-from slipstream.engine.position import LaneKey
 from slipstream.engine.seen import SEEN_COUNT_MAX
+from slipstream.runtime.comeback import (
+    BEGAN,
+    Recorder,
+    Report,
+    allowed,
+    go_on,
+    new_tracker,
+    restore_lanes,
+    retire,
+    watched,
+)
 from slipstream.runtime.control import Switches, command_of
 from slipstream.runtime.engine import Engine, LeaderParts
 from slipstream.runtime.fanout import FanOut
@@ -33,35 +43,23 @@ from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.paper import paper_fill
 from slipstream.runtime.pipeline import Pipeline, later
-from slipstream.runtime.recovery import POSITION_SIDES, Claim, Recovery
+from slipstream.runtime.recovery import Recovery
 from slipstream.runtime.resolver import Resolver
 from slipstream.runtime.signing import SigningThread
 from slipstream.runtime.supervisor import Health, Supervisor
 from slipstream.runtime.switchboard import Switchboard
 from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
-from slipstream.store.base import RecordResult, Store
+from slipstream.store.base import Store
 from slipstream.store.sqlite import SqliteStore
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
 from slipstream.transport.reconnect import Backoff
-from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
+from slipstream.units import NS_PER_MS, TimeNs
 from slipstream.venues.base import MarketReader
 from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoints, venue
 
 WEIGHT_PER_MINUTE: Final = 2_400
-WATCHED_MAX: Final = 40
-"""Most symbols whose history is read at every start although they may never have been traded."""
-
-BEGAN: Final = ""
-"""The cursor of no symbol: the venue time at which the mirror of a leader began."""
-
-ORDERS_END_NS: Final = 12 * NS_PER_S
-"""An order that is out has an outcome within 10 s."""
-
-LOOK_S: Final = 0.02
-NOTHING: Final = "(nothing)"
-"""Stands in a list of allowed symbols that would otherwise be empty and mean all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,22 +170,13 @@ class Wiring:
             if mirror.leader == leader
         ]
 
-    def _watched(self, config: LeaderConfig, mirrors: Sequence[MirrorConfig]) -> list[str]:
-        """Return the symbols that somebody named: their history is read at every start."""
-        names = {each.upper() for each in config.symbols}
-        for mirror in mirrors:
-            names |= {each.upper() for each in mirror.symbols_allow}
-        listed = self.venues[config.venue].hub.instruments.values()
-        found = [each.symbol for each in listed if {each.symbol, each.base} & names]
-        return found[:WATCHED_MAX]
-
     async def run_leader(self, config: LeaderConfig, health: Health) -> None:
         """Build one leader's pipeline from the ledger and run it until it ends."""
         leader = LeaderId(config.id)
         at = self.venues[config.venue]
         mirrors = self.mirrors_of(leader)
         journal = self._journal(leader)
-        tracker, cursors = await self._tracker(config, [each for _, each in mirrors])
+        tracker, cursors = await self._history(config, [each for _, each in mirrors])
         reader = at.adapter.make_gateway(config.account, self.leader_signers[leader])
         members, running = self._members(leader, config, mirrors, journal)
         pipeline = Pipeline(
@@ -198,7 +187,7 @@ class Wiring:
             mirrors=running,
             members=members,
             cursors=cursors,
-            watched=self._watched(config, [each for _, each in mirrors]),
+            watched=watched(at.hub.instruments, config, [each for _, each in mirrors]),
             journal=journal,
             clock=self.clock,
             venue_ms=at.adapter.venue_clock.now_ms,
@@ -217,70 +206,40 @@ class Wiring:
                 group.create_task(recovery.run())
                 await pipeline.run()
         finally:
-            await self._retire(running, journal)
+            await retire(running, journal, self.clock)
             await reader.close()
 
     def _journal(self, leader: LeaderId) -> Journal:
         return Journal(
             leader,
             log=self.store.log,
-            record=partial(self._record, leader),
+            record=Recorder(self.store, self._teller(leader)),
             wall_ms=wall_ms,
             later=later,
             stages=self.stages,
             times=self.times,
         )
 
-    def _record(self, leader: LeaderId, results: Sequence[LegResult]) -> None:
-        """Write how legs ended; what the ledger does not take is an incident."""
-        self.store.record(results).add_done_callback(partial(self._on_recorded, leader))
+    def _teller(self, leader: LeaderId) -> Report:
+        """Return who takes the incidents of one leader."""
 
-    def _on_recorded(self, leader: LeaderId, done: "asyncio.Future[RecordResult]") -> None:
-        if done.cancelled():
-            return
-        error = done.exception()
-        if error is not None:
-            self.tell("RECORD_FAILED", f"{type(error).__name__}: {error}", leader=leader)
-            return
-        for kind, keys in (
-            ("RECORD_REPEATED", done.result().repeated),
-            ("RECORD_MISSING", done.result().missing),
-        ):
-            for key in keys:
-                detail = f"intent {key.intent_id} leg {key.leg} attempt {key.attempt}"
-                self.tell(kind, detail, leader=leader, follower=key.follower_id)
+        def report(kind: str, follower: FollowerId | None, detail: str) -> None:
+            self.tell(kind, detail, leader=leader, follower=follower)
 
-    async def _tracker(
+        return report
+
+    async def _history(
         self, config: LeaderConfig, mirrors: Sequence[MirrorConfig]
     ) -> tuple[LeaderTracker, dict[str, str]]:
-        """Return a tracker that goes on where the ledger ends, and the cursors to read from.
-
-        The cursor of no symbol is the venue time at which this leader's mirror began: what was
-        filled before is never acted on, nor is what is older than the ledger keeps.
-        """
+        """Return a tracker that goes on where the ledger ends, and the cursors to read from."""
         leader = LeaderId(config.id)
-        rules = [sizing_rule(each) for each in mirrors]
-        tracker = LeaderTracker(
-            leader,
-            VenueId(config.venue),
-            config.account,
-            needs_margin=any(each.needs_leader_margin for each in rules),
-            needs_initial_margin=any(each.margin_pct is not None for each in mirrors),
-        )
+        tracker = new_tracker(config, mirrors)
         history = await self.store.history(leader, fill_count_max=SEEN_COUNT_MAX)
-        cursors = dict(history.cursors)
-        began = cursors.pop(BEGAN, None)
         now_ms = self.venues[config.venue].adapter.venue_clock.now_ms()
-        if began is None:
-            await self._save_cursor(leader, BEGAN, str(now_ms))
-            return tracker, cursors
         oldest_ms = now_ms - self.config.engine.retention_ns // NS_PER_MS
-        tracker.account.floor_ms = max(int(began), oldest_ms)
-        tracker.restore(
-            {LaneKey(symbol, POSITION_SIDES[side]): qty for symbol, side, qty in history.positions},
-            [parse_fill_key(key) for key in history.fill_keys],
-        )
-        return tracker, cursors
+        if not go_on(tracker, history, oldest_ms=oldest_ms):
+            await self._save_cursor(leader, BEGAN, str(now_ms))
+        return tracker, {symbol: at for symbol, at in history.cursors.items() if symbol != BEGAN}
 
     async def _save_cursor(self, leader: LeaderId, symbol: str, cursor: str) -> None:
         await self.store.commit(CohortCommit(leader, None, [], (symbol, cursor)))
@@ -292,18 +251,6 @@ class Wiring:
         problems = await self.engine.reduce(self.parts[leader], Scope(), held_back, why="catch-up")
         for problem in problems:
             self.tell("EXIT_HELD_BACK", problem, leader=leader)
-
-    async def _retire(self, mirrors: Sequence[Mirror], journal: Journal) -> None:
-        """Let the orders that are out end before the ledger is read again."""
-        deadline_ns = self.clock.now_ns() + ORDERS_END_NS
-        is_busy = True
-        while is_busy and self.clock.now_ns() < deadline_ns:
-            is_busy = any(each.order_count for each in mirrors)
-            await asyncio.sleep(LOOK_S if is_busy else 0)
-        for mirror in mirrors:
-            await mirror.resolver.close()
-            mirror.end_unfinished()
-        journal.drain()
 
     def _members(
         self,
@@ -333,7 +280,7 @@ class Wiring:
                 cohort=mirror.cohort,
                 row=member.row,
                 leverage_max=config.max_leverage,
-                allows=_allowed(config, whose),
+                allows=allowed(config, whose),
                 denies=frozenset(each.upper() for each in config.symbols_deny),
             )
             follower.join(membership)
@@ -387,41 +334,14 @@ class Wiring:
     async def _restore(self, leader: LeaderId, mirrors: Sequence[Mirror], at: _Venue) -> Recovery:
         """Take over every lane as the ledger left it; return who asks about its open claims."""
         cohorts = [mirror.cohort for mirror in mirrors]
-        for row in await self.store.lanes(leader):
-            for cohort in cohorts:
-                index = cohort.row_of(row.follower_id)
-                if index is not None:
-                    cohort.table.restore_lane(
-                        index, cohort.symbol_index(row.symbol), LaneState.decode(row.lane)
-                    )
-        claims = [
-            Claim(leg, cohort, index, self.followers[leg.follower_id])
-            for leg in await self.store.open_legs(leader)
-            for cohort in cohorts
-            if (index := cohort.row_of(leg.follower_id)) is not None
-        ]
-        for follower in self.followers.values():
-            for membership in follower.memberships:
-                if membership.cohort in cohorts:
-                    follower.doubted |= membership.cohort.symbols.keys()
+        report = self._teller(leader)
         return Recovery(
-            claims,
-            record=partial(self._record, leader),
+            await restore_lanes(self.store, leader, cohorts, self.followers),
+            record=Recorder(self.store, report),
             clock=self.clock,
             absent_after_ns=at.hub.traits.absent_after_ns,
-            report=lambda kind, follower, detail: self.tell(
-                kind, detail, leader=leader, follower=follower
-            ),
+            report=report,
         )
-
-
-def _allowed(mirror: MirrorConfig, leader: LeaderConfig) -> frozenset[str]:
-    """Return the symbols a mirror may open, empty = all: what both lists name."""
-    allow = frozenset(each.upper() for each in mirror.symbols_allow)
-    listed = frozenset(each.upper() for each in leader.symbols)
-    if not listed or not allow:
-        return allow or listed
-    return allow & listed or frozenset({NOTHING})
 
 
 def _view_of(hub: VenueHub, leg: Leg) -> BookView | None:
