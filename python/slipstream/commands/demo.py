@@ -31,9 +31,13 @@ FILES_PER_FOLLOWER: Final = 4
 PLAY_S: Final = 45.0
 """How long the leader's trades are spread over: the demo ends within two minutes."""
 
+LEADER_LEVEL: Final = 30
 THIN_PPM: Final = 750
-"""Quote per book level, of all followers' allocations together: an opening bound of 50 bps holds
-about fifty levels, so the leader's larger trades ask for more than is there, the others not."""
+"""A book level holds so much quote, plus this share of all followers' allocations together.
+
+Fifty levels lie inside an opening bound of 50 bps. The first part is what one larger trade of the
+leader takes, which a follower must leave alone until the book shows it; the second is a little
+less than the followers' part of such a trade: the larger ones find the depth taken, most not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,11 @@ def demo(
         raise ConfigError(f"--evidence: expected a directory, found the file {evidence}")
     floor.allow_files(followers * FILES_PER_FOLLOWER + 4 * floor.FILES_SPARE)
     result = uvloop.run(run_demo(followers, seed=seed, evidence=evidence))
+    tell(result, as_json=as_json)
+
+
+def tell(result: DemoResult, *, as_json: bool) -> None:
+    """Print a judged run and what was found in it; exit with status 1 if a promise was broken."""
     emit(summary(result), as_json=as_json, show=lambda: _show(result))
     findings = result.recount.findings
     for finding in findings[:FINDINGS_SHOWN]:
@@ -107,7 +116,7 @@ async def run_demo(followers: int, *, seed: int, evidence: Path | None) -> DemoR
         score=score,
         seed=seed,
         pause_s=PLAY_S / len(score.trades),
-        level_notional=allocated_share(followers, THIN_PPM),
+        level_notional=str(LEADER_LEVEL + allocated_share(followers, THIN_PPM)),
         evidence=evidence,
     )
     async with Trial(settings, note) as trial:

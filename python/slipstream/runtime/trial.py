@@ -298,10 +298,10 @@ def follower_names(count: int) -> list[str]:
     return [f"follower-{index:05d}" for index in range(1, count + 1)]
 
 
-def allocated_share(count: int, ppm: int) -> str:
-    """Return a share of all followers' allocations together, as text (quote)."""
-    total = sum(Decimal(ALLOCATIONS[index % len(ALLOCATIONS)]) for index in range(count))
-    return format(total * ppm / PPM, "f")
+def allocated_share(count: int, ppm: int) -> Decimal:
+    """Return a share of all followers' allocations together (quote)."""
+    total = sum((Decimal(ALLOCATIONS[i % len(ALLOCATIONS)]) for i in range(count)), Decimal(0))
+    return total * ppm / PPM
 
 
 def account_of(name: str) -> str:
