@@ -28,6 +28,7 @@ from slipstream.domain.instrument import Instrument
 from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.order import OrderRequest
 from slipstream.engine.leglife import Leg
+from slipstream.engine.wishes import Wishes
 from slipstream.units import TARGET_PER_QTY, Px, Qty, TimeNs
 
 _PPM: Final = 1_000_000
@@ -75,6 +76,8 @@ class Event:
     arrival_px: Px | None
     arrival_sequence: int | None
     rotation: int
+    number: int | None = None
+    """Counts the leader's events in this cohort; ``None`` for what stands beside them."""
     legs: dict[tuple[int, int], Leg] = field(default_factory=dict)
     """By (row, leg)."""
 
@@ -110,9 +113,10 @@ class Cohort:
         self._names = LedgerNames()
         self._row_by_follower: dict[FollowerId, int] = {}
         self._symbols: dict[str, int] = {}
-        self._waiting: dict[tuple[int, int], Leg] = {}
-        self._opening: dict[tuple[int, int], Event] = {}
+        self.wishes = Wishes()
         self._rotation = 0
+        self._event_count = 0
+        self._newest: dict[int, int] = {}
 
     def add(
         self,
@@ -149,13 +153,9 @@ class Cohort:
         """Return the table's index of a symbol, giving it one at first sight."""
         return self._symbols.setdefault(symbol, len(self._symbols))
 
-    def waiting_leg(self, row: int, symbol_index: int) -> Leg | None:
-        """Return the leg that waits for a lane to become free."""
-        return self._waiting.get((row, symbol_index))
-
-    def take_opening(self, row: int, symbol_index: int) -> Event | None:
-        """Return the flip whose opening leg waits on this lane, once."""
-        return self._opening.pop((row, symbol_index), None)
+    def is_current(self, event: Event) -> bool:
+        """Return whether no newer event has planned the symbol's lanes since."""
+        return event.number is None or event.number >= self._newest.get(event.symbol_index, 0)
 
     def begin(
         self,
@@ -175,7 +175,10 @@ class Cohort:
             arrival_px=market.mid_px,
             arrival_sequence=market.mid_sequence,
             rotation=self._rotation,
+            number=self._event_count + 1,
         )
+        self._event_count += 1
+        self._newest[event.symbol_index] = self._event_count
         self._rotation = (self._rotation + 1) % max(1, len(self.members))
         before, after = _contract_targets(intent, market.instrument)
         plan = plan_cohort(
@@ -273,18 +276,36 @@ class Cohort:
         To be called before anything else can happen to the lanes of the pass.
         """
         event, plan = planned.event, planned.plan
-        if self._waiting or self._opening:
+        if self.wishes:
             for order in plan.orders:
-                self._supersede(event, order.row, planned)
+                self._take_over(planned, order.row, order.leg)
         for skip in plan.skips:
-            leg = self._leg(event, skip.row, skip.leg, planned)
+            self._take_over(planned, skip.row, skip.leg)
+            leg = self._leg(event, skip.row, skip.leg)
             leg.on_skip(skip)
             (planned.delayed if skip.is_delayed else planned.ended).append(leg)
         for row in plan.waiting_rows:
-            leg = self._leg(event, row, 0, planned)
-            self._waiting[row, event.symbol_index] = leg
+            self._take_over(planned, row, 0)
+            leg = self._leg(event, row, 0)
+            self.wishes.want((row, event.symbol_index), event, leg, is_timed=False)
         for row in plan.pending_open_rows:
-            self._opening[row, event.symbol_index] = event
+            leg = event.legs.get((row, 1)) or self._leg(event, row, 1)
+            leg.is_opening = True
+            self.wishes.want_opening((row, event.symbol_index), event, leg)
+
+    def _take_over(self, planned: Planned, row: int, index: int) -> None:
+        """A leg of a pass is planned: what older events wanted of the lane ends, it waits no more."""
+        lane = (row, planned.event.symbol_index)
+        planned.superseded += self.wishes.take_over(lane, planned.event)
+        self.wishes.planned(lane, planned.event, index)
+
+    def want_reduction(self, event: Event, row: int) -> list[Leg]:
+        """Let a lane be planned down to its target under an event that stands beside the leader's;
+        return the legs of others that end by it."""
+        lane = (row, event.symbol_index)
+        ended = self.wishes.take_over(lane, event)
+        self.wishes.want(lane, event, self._leg(event, row, 0), is_timed=False)
+        return ended
 
     def take_legs(self, planned: Planned, count: int) -> list[Leg]:
         """Make the legs of the next ``count`` orders, in the fair order, and return them."""
@@ -296,7 +317,7 @@ class Cohort:
 
     def _take_order(self, planned: Planned, order: OrderPlan, row: LegRow) -> None:
         event = planned.event
-        leg = self._known(event, order.row, order.leg)
+        leg = self._leg(event, order.row, order.leg)
         is_opening = order.is_opening
         request = OrderRequest(
             ClientOrderId(row.client_order_id or ""),
@@ -313,13 +334,7 @@ class Cohort:
         leg.on_order(order, request, sequence, planned.planned_ns)
         planned.legs.append(leg)
 
-    def _leg(self, event: Event, row: int, index: int, planned: Planned) -> Leg:
-        """Return the leg a result belongs to, which supersedes what waited on its lane."""
-        if self._waiting or self._opening:
-            self._supersede(event, row, planned)
-        return self._known(event, row, index)
-
-    def _known(self, event: Event, row: int, index: int) -> Leg:
+    def _leg(self, event: Event, row: int, index: int) -> Leg:
         """Return the leg of a row; each planning pass has an attempt number of its own."""
         key = (row, index)
         known = event.legs.get(key)
@@ -329,25 +344,6 @@ class Cohort:
         else:
             known.attempt += 1
         return known
-
-    def _supersede(self, event: Event, row: int, planned: Planned) -> None:
-        """Whatever waited on this lane for an older event is part of the newer target now."""
-        key = (row, event.symbol_index)
-        waiting = self._waiting.get(key)
-        if waiting is not None and waiting.event is not event:
-            del self._waiting[key]
-            planned.superseded.append(waiting)
-        opening = self._opening.get(key)
-        if opening is not None and opening is not event:
-            del self._opening[key]
-            leg = Leg(self.members[row], row, 1, event.symbol_index)
-            leg.event, leg.is_opening = opening, True
-            opening.legs[row, 1] = leg
-            planned.superseded.append(leg)
-
-    def take_waiting(self, row: int, symbol_index: int) -> Leg | None:
-        """Return the waiting leg of a lane that became free, once."""
-        return self._waiting.pop((row, symbol_index), None)
 
     def rows_of(self, followers: Iterable[FollowerId] | None) -> list[int]:
         """Return the rows of some followers, or of all."""

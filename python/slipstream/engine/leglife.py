@@ -73,6 +73,7 @@ class Leg:
         "filled_qty",
         "index",
         "is_opening",
+        "is_told",
         "limit",
         "member",
         "missed_qty",
@@ -95,6 +96,7 @@ class Leg:
         self.attempt = 0
         self.attempts: list[Attempt] = []
         self.is_opening = False
+        self.is_told = False
         self.wanted_qty = 0
         self.filled_qty = 0
         self.notional = 0

@@ -51,7 +51,7 @@ class Replan:
     leg: int | None
     reductions_only: bool
     exit_since_ns: TimeNs | None
-    rows: list[int] = field(default_factory=list)
+    rows: dict[int, None] = field(default_factory=dict)
 
 
 class Mirror:
@@ -82,7 +82,6 @@ class Mirror:
         fan_out.bind(self.on_outcome)
         resolver.bind(self.on_resolved)
         self._replans: dict[tuple[int, int | None, bool], Replan] = {}
-        self._retrying: dict[tuple[int, int], Leg] = {}
         self._in_flight: set[Leg] = set()
 
     def on_wake(self, wake: Callable[[], None]) -> None:
@@ -115,13 +114,21 @@ class Mirror:
 
     async def replan(self) -> None:
         """Plan again whatever became free or due since the last call."""
+        wishes = self.cohort.wishes
         while self._replans:
             _, again = self._replans.popitem()
             event = again.event
+            rows = [
+                row
+                for row in again.rows
+                if wishes.is_wanted((row, event.symbol_index), event, again.leg or 0)
+            ]
+            if not rows:
+                continue
             market = self.hub.market(event.symbol)
             planned = self.cohort.replan(
                 event,
-                again.rows,
+                rows,
                 market,
                 self.hub.reservation(event.symbol, market.view),
                 now_ns=self._clock.now_ns(),
@@ -175,25 +182,18 @@ class Mirror:
 
     def _after_plan(self, planned: Planned) -> None:
         for leg in planned.superseded:
-            leg.reason = leg.reason if leg.attempts else SkipReason.SUPERSEDED
-            self._end(leg)
-        if self._retrying:
-            for leg in (*planned.legs, *planned.ended):
-                self._end_retry(leg)
+            self._supersede(leg)
         for leg in planned.ended:
             self._end(leg)
             self._next(leg)
         for leg in planned.delayed:
             self._retry(leg)
 
-    def _end_retry(self, newer: Leg) -> None:
-        """A newer event planned this lane: what an older reduction still wanted is part of it."""
-        older = self._retrying.get((newer.row, newer.symbol_index))
-        if older is not None and older is not newer:
-            del self._retrying[newer.row, newer.symbol_index]
-            if not older.attempts:
-                older.reason = SkipReason.SUPERSEDED
-            self._end(older)
+    def _supersede(self, leg: Leg) -> None:
+        """A newer event planned the lane: what this leg still wanted is part of that."""
+        if not leg.attempts:
+            leg.reason = SkipReason.SUPERSEDED
+        self._end(leg)
 
     def on_outcome(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
         """Take what became of a leg's newest order."""
@@ -227,14 +227,15 @@ class Mirror:
         is_short = report.filled_qty < attempt.request.qty or plan.clip_reason is not None
         is_whole = report.filled_qty == attempt.request.qty
         self._record(leg, report, LegEnd.FILLED if is_whole else LegEnd.PARTIAL)
-        if not leg.is_opening and is_short and not self._is_waited_for(leg):
+        if is_short and self._stays_wanted(leg):
             self._retry(leg)
             return
         self._end(leg)
         self._next(leg)
 
-    def _is_waited_for(self, leg: Leg) -> bool:
-        return self.cohort.waiting_leg(leg.row, leg.symbol_index) is not None
+    def _stays_wanted(self, leg: Leg) -> bool:
+        """Whether the rest of a leg is tried again: reductions, until a newer event has come."""
+        return not leg.is_opening and leg.event is not None and self.cohort.is_current(leg.event)
 
     def _doubt(self, leg: Leg) -> None:
         """The order may exist: block increases and find out."""
@@ -258,6 +259,9 @@ class Mirror:
         follower = self._followers[leg.member.follower]
         self._withdraw(leg)
         match outcome:
+            case NotSent(reason) if reason in SkipReason.__members__:
+                # A switch was thrown between the plan and the send.
+                leg.reason, end = SkipReason.__members__[reason], LegEnd.SKIPPED
             case NotSent(reason):
                 leg.reason = leg.reason or f"NOT_SENT: {reason}"
                 end = LegEnd.FAILED
@@ -277,7 +281,7 @@ class Mirror:
             case _:
                 end = LegEnd.FAILED
         self._record(leg, None, end)
-        if not leg.is_opening and isinstance(outcome, NotSent | Limited):
+        if isinstance(outcome, NotSent | Limited) and self._stays_wanted(leg):
             self._retry(leg)
             return
         leg.end = None if leg.filled_qty else end
@@ -297,29 +301,36 @@ class Mirror:
         now_ns = self._clock.now_ns()
         if leg.exit_since_ns is None:
             leg.exit_since_ns = now_ns
-        key = (leg.row, leg.symbol_index)
-        self._retrying[key] = leg
-        pause = min(RETRY_MAX_NS, RETRY_FIRST_NS << min(leg.retry_count, _RETRY_DOUBLINGS))
-        leg.retry_count += 1
-        self._later(TimeNs(pause), lambda: self._retry_due(key, leg))
-
-    def _retry_due(self, key: tuple[int, int], leg: Leg) -> None:
-        if self._retrying.get(key) is leg and leg.event is not None:
-            del self._retrying[key]
-            self._queue(leg.event, leg.row, reductions_only=True, exit_since_ns=leg.exit_since_ns)
-
-    def _next(self, leg: Leg) -> None:
-        """A lane became free: let go whatever waited for it."""
         event = leg.event
         if event is None:
             return
-        waiting = self.cohort.take_waiting(leg.row, leg.symbol_index)
-        if waiting is not None and waiting.event is not None:
-            self._queue(waiting.event, leg.row)
+        lane = (leg.row, leg.symbol_index)
+        if leg.index:
+            self.cohort.wishes.want_opening(lane, event, leg)
+        else:
+            self.cohort.wishes.want(lane, event, leg, is_timed=True)
+        pause = min(RETRY_MAX_NS, RETRY_FIRST_NS << min(leg.retry_count, _RETRY_DOUBLINGS))
+        leg.retry_count += 1
+        self._later(TimeNs(pause), lambda: self._retry_due(event, leg))
+
+    def _retry_due(self, event: Event, leg: Leg) -> None:
+        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
+        if wish is None:
             return
-        flip = self.cohort.take_opening(leg.row, leg.symbol_index)
-        if flip is not None:
-            self._queue(flip, leg.row, leg=1)
+        if wish.opening is leg and wish.leg is None:
+            self._queue(event, leg.row, leg=1)
+        elif wish.leg is leg and wish.is_timed:
+            self._queue(event, leg.row, reductions_only=True, exit_since_ns=leg.exit_since_ns)
+
+    def _next(self, leg: Leg) -> None:
+        """A lane became free: let go whatever waits for it."""
+        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
+        if wish is None:
+            return
+        if wish.leg is None:
+            self._queue(wish.event, leg.row, leg=1)
+        elif not wish.is_timed:
+            self._queue(wish.event, leg.row)
 
     def _queue(
         self,
@@ -334,13 +345,15 @@ class Mirror:
         again = self._replans.get(key)
         if again is None:
             again = self._replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
-        again.rows.append(row)
+        again.rows[row] = None
         if self._wake is not None:
             self._wake()
 
     def want(self, event: Event, rows: Sequence[int]) -> None:
         """Plan lanes towards targets that somebody else has set, as far as they are reductions."""
         for row in rows:
+            for leg in self.cohort.want_reduction(event, row):
+                self._supersede(leg)
             self._queue(event, row, reductions_only=True)
 
     @property
@@ -372,20 +385,20 @@ class Mirror:
     def _end(self, leg: Leg) -> None:
         """Record a leg's one end."""
         event = leg.event
-        if event is not None:
-            leg.finish()
-            self._journal.leg(leg, event, self.cohort)
+        if event is None or leg.is_told:
+            return
+        leg.is_told = True
+        leg.finish()
+        self._journal.leg(leg, event, self.cohort)
 
     @property
     def is_busy(self) -> bool:
         """Whether an order is out, or a lane is to be planned again."""
-        return bool(self._in_flight or self._retrying or self._replans)
+        return bool(self._in_flight or self._replans or self.cohort.wishes)
 
     def end_unfinished(self) -> None:
         """End every leg that still waits (the engine is stopping)."""
-        legs = list(self._retrying.values())
-        self._retrying.clear()
-        for leg in legs:
+        for leg in self.cohort.wishes.clear():
             self._end(leg)
         for leg in list(self._in_flight):
             leg.end = LegEnd.UNKNOWN

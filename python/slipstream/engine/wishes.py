@@ -1,0 +1,102 @@
+"""What lanes still want: the one place that says what happens when a lane becomes free.
+
+A lane has one order in flight. A target that arrives meanwhile waits; a reduction that could not
+be filled stays wanted and is tried again; the opening leg of a flip waits for its close. All of
+it belongs to one event, the newest that planned the lane: an older event's wishes end when a
+newer one takes the lane over, because the newer target includes them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slipstream.engine.leglife import Leg
+
+if TYPE_CHECKING:
+    from slipstream.engine.cohort import Event
+
+LaneKey = tuple[int, int]
+"""(row, symbol index)."""
+
+
+@dataclass(slots=True)
+class Wish:
+    """What one event still wants of one lane.
+
+    ``leg``: to be planned when the lane is free, or, with ``is_timed``, when its pause is over.
+    ``opening``: a flip's second leg, to be planned after that.
+    """
+
+    event: "Event"
+    leg: Leg | None = None
+    is_timed: bool = False
+    opening: Leg | None = None
+
+    def legs(self) -> list[Leg]:
+        """Return the legs that wait."""
+        return [leg for leg in (self.leg, self.opening) if leg is not None]
+
+
+class Wishes:
+    """The wishes of one cohort's lanes. No I/O, no clock."""
+
+    def __init__(self) -> None:
+        """Nothing waits."""
+        self._by_lane: dict[LaneKey, Wish] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether anything waits."""
+        return bool(self._by_lane)
+
+    def of(self, lane: LaneKey) -> Wish | None:
+        """Return what a lane still wants."""
+        return self._by_lane.get(lane)
+
+    def take_over(self, lane: LaneKey, event: "Event") -> list[Leg]:
+        """An event plans a lane: return the legs of an older one, which end now."""
+        wish = self._by_lane.get(lane)
+        if wish is None or wish.event is event:
+            return []
+        del self._by_lane[lane]
+        return wish.legs()
+
+    def planned(self, lane: LaneKey, event: "Event", index: int) -> None:
+        """A leg of an event is being planned: it waits no longer."""
+        wish = self._by_lane.get(lane)
+        if wish is None or wish.event is not event:
+            return
+        if index:
+            wish.opening = None
+        else:
+            wish.leg = None
+        if wish.leg is None and wish.opening is None:
+            del self._by_lane[lane]
+
+    def want(self, lane: LaneKey, event: "Event", leg: Leg, *, is_timed: bool) -> None:
+        """Let a leg wait for its lane, or for the end of a pause."""
+        wish = self._of_event(lane, event)
+        wish.leg, wish.is_timed = leg, is_timed
+
+    def want_opening(self, lane: LaneKey, event: "Event", leg: Leg) -> None:
+        """Let a flip's opening leg wait for its close."""
+        self._of_event(lane, event).opening = leg
+
+    def _of_event(self, lane: LaneKey, event: "Event") -> Wish:
+        wish = self._by_lane.get(lane)
+        if wish is None or wish.event is not event:
+            wish = self._by_lane[lane] = Wish(event)
+        return wish
+
+    def is_wanted(self, lane: LaneKey, event: "Event", index: int) -> bool:
+        """Return whether a leg of an event still waits on a lane."""
+        wish = self._by_lane.get(lane)
+        if wish is None or wish.event is not event:
+            return False
+        return (wish.opening if index else wish.leg) is not None
+
+    def clear(self) -> Iterator[Leg]:
+        """Forget all wishes; yield their legs."""
+        wishes = list(self._by_lane.values())
+        self._by_lane.clear()
+        for wish in wishes:
+            yield from wish.legs()
