@@ -294,7 +294,7 @@ class Cohort:
             self.wishes.want_opening((row, event.symbol_index), event, leg)
 
     def _take_over(self, planned: Planned, row: int, index: int) -> None:
-        """A leg of a pass is planned: what older events wanted of the lane ends, it waits no more."""
+        """A leg is planned: it waits no more, and what older events wanted of its lane ends."""
         lane = (row, planned.event.symbol_index)
         planned.superseded += self.wishes.take_over(lane, planned.event)
         self.wishes.planned(lane, planned.event, index)

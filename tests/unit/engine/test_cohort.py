@@ -104,32 +104,36 @@ def test_another_attempt_has_another_name() -> None:
     assert [attempt.number for attempt in leg.attempts] == [0, 1]
 
 
-def test_a_busy_lane_waits_and_is_handed_out_once() -> None:
+def test_a_leg_waits_for_its_busy_lane_until_it_is_planned() -> None:
     stage = Stage(("live",))
-    begin(stage, units(1))
+    first = begin(stage, units(1))
     waiting = begin(stage, units(2))
     assert waiting.legs == []
     assert [row.status for row in waiting.rows] == [LegStatus.WAITING]
-    leg = stage.cohort.waiting_leg(0, 0)
-    assert leg is not None
-    assert leg.event is waiting.event
-    assert stage.cohort.take_waiting(0, 0) is leg
-    assert stage.cohort.take_waiting(0, 0) is None
+    wish = stage.cohort.wishes.of((0, 0))
+    assert wish is not None
+    assert wish.event is waiting.event
+    fill(stage, first)
+    planned = again(stage, waiting, [0])
+    assert [leg.event for leg in planned.legs] == [waiting.event]
+    assert not stage.cohort.wishes
 
 
 def test_a_newer_event_supersedes_the_one_that_waits() -> None:
     stage = Stage(("live",))
     begin(stage, units(1))
     begin(stage, units(2))
-    older = stage.cohort.waiting_leg(0, 0)
+    wish = stage.cohort.wishes.of((0, 0))
+    assert wish is not None
+    older = wish.leg
     newer = begin(stage, units(3))
     assert newer.superseded == [older]
-    leg = stage.cohort.take_waiting(0, 0)
-    assert leg is not None
-    assert leg.event is newer.event
+    wish = stage.cohort.wishes.of((0, 0))
+    assert wish is not None
+    assert wish.event is newer.event
 
 
-def test_the_opening_leg_of_a_flip_is_handed_out_once_and_planned_when_flat() -> None:
+def test_the_opening_leg_of_a_flip_waits_and_is_planned_when_flat() -> None:
     stage = Stage(("live",))
     fill(stage, begin(stage, units(2)))
     flip = begin(stage, -units(3))
@@ -137,9 +141,9 @@ def test_the_opening_leg_of_a_flip_is_handed_out_once_and_planned_when_flat() ->
     early = again(stage, flip, [0], leg=1)
     assert early.legs == []
     fill(stage, flip)
-    assert stage.cohort.take_opening(0, 0) is flip.event
-    assert stage.cohort.take_opening(0, 0) is None
+    assert stage.cohort.wishes.is_wanted((0, 0), flip.event, 1)
     opening = again(stage, flip, [0], leg=1)
+    assert not stage.cohort.wishes
     (leg,) = opening.legs
     assert (leg.index, leg.current.request.qty) == (1, units(3))
     assert leg.current.request.side is Side.SELL
