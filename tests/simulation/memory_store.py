@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult, LegRow, LegStatus
 from slipstream.domain.ids import IntentId, LeaderId
@@ -22,6 +22,7 @@ from slipstream.store.base import (
     CommitResult,
     ControlRow,
     LaneRow,
+    LeaderHistory,
     LegKey,
     OpenLeg,
     RecordResult,
@@ -220,6 +221,29 @@ class MemoryStore:
         """Return how far a leader's history was read."""
         return await self._submit(lambda: self.ledger.cursors.get((leader, symbol)))
 
+    async def history(self, leader: LeaderId, *, fill_count_max: int) -> LeaderHistory:
+        """Return where a leader's tracker is to go on."""
+        return await self._submit(lambda: self._history(leader, fill_count_max))
+
+    def _history(self, leader: LeaderId, fill_count_max: int) -> LeaderHistory:
+        ledger = self.ledger
+        mine = [intent for intent in ledger.intents.values() if intent.leader == leader]
+        mine.sort(key=lambda intent: intent.venue_ts_ms)
+        positions = {
+            (intent.symbol, intent.position_side.value): int(intent.after) for intent in mine
+        }
+        names = {intent.id for intent in mine}
+        fills = [key for key, intent_id in ledger.fills.items() if intent_id in names]
+        return LeaderHistory(
+            [(symbol, side, qty) for (symbol, side), qty in positions.items()],
+            fills[-fill_count_max:],
+            {
+                symbol: cursor
+                for (whose, symbol), cursor in ledger.cursors.items()
+                if whose == leader
+            },
+        )
+
     async def controls(self) -> list[ControlRow]:
         """Return the operator's orders."""
         return list(self.ledger.controls)
@@ -258,6 +282,8 @@ class MemoryStore:
         """Take nothing more."""
         self.is_closed = True
 
-    def lines(self) -> list[dict[str, object]]:
+    def lines(self) -> list[dict[str, Any]]:
         """Return the activity log as the evidence file holds it."""
-        return [{**entry._asdict(), "payload": json.loads(entry.payload)} for entry in self.ledger.log]
+        return [
+            {**entry._asdict(), "payload": json.loads(entry.payload)} for entry in self.ledger.log
+        ]

@@ -214,7 +214,11 @@ def play_leaders(fault: Fault | None) -> World:
 
     async def main(loop: VirtualLoop) -> World:
         crowds = [
-            Who(follower_name(i), leader="alpha" if i < 4 else "beta", allocation=1_000 * (i % 4 + 1))
+            Who(
+                follower_name(i),
+                leader="alpha" if i < 4 else "beta",
+                allocation=1_000 * (i % 4 + 1),
+            )
             for i in range(8)
         ]
         world = World(loop, crowds, leaders=("alpha", "beta"))
@@ -321,7 +325,9 @@ def test_a_follower_in_trouble_changes_nothing_for_the_others(name: str) -> None
         )
 
 
-@pytest.mark.parametrize("name", ["hangs on everything", "refuses everything", "has its key revoked"])
+@pytest.mark.parametrize(
+    "name", ["hangs on everything", "refuses everything", "has its key revoked"]
+)
 def test_a_follower_in_trouble_from_the_start_changes_nothing_for_the_others(name: str) -> None:
     world, clean = play(FAULTS[name], at_s=0), undisturbed()
     assert list(world.failures) == [FAULTY]

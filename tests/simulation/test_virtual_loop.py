@@ -11,6 +11,7 @@ from simulation.virtual_loop import START_NS, TimeStoodStillError, VirtualLoop, 
 
 class Echo(asyncio.Protocol):
     def __init__(self) -> None:
+        """Begin without a connection."""
         self.lost: list[Exception | None] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -25,6 +26,7 @@ class Echo(asyncio.Protocol):
 
 class Hearer(Echo):
     def __init__(self, loop: VirtualLoop) -> None:
+        """Stamp what is heard with a loop's time."""
         super().__init__()
         self.loop = loop
         self.heard: list[tuple[int, bytes]] = []
@@ -58,7 +60,7 @@ def test_timers_of_one_instant_run_in_the_order_they_were_made() -> None:
 
 def test_waiting_for_nothing_is_an_error_and_not_a_hang() -> None:
     with pytest.raises(TimeStoodStillError):
-        run_virtual(lambda loop: _wait_for_ever(loop))
+        run_virtual(_wait_for_ever)
 
 
 async def _wait_for_ever(loop: VirtualLoop) -> None:

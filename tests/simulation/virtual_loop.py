@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from heapq import heappush
 from typing import Any, Final, TypeVar
 
-from simulation.memory_net import MemoryServer, Network
+from simulation.memory_net import MemoryServer, MemoryTransport, Network
 from slipstream.units import NS_PER_S, TimeNs
 
 START_NS: Final = 1_000 * NS_PER_S
@@ -114,25 +114,37 @@ class VirtualLoop(asyncio.BaseEventLoop):
             future.set_exception(error)
         return future
 
-    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:  # type: ignore[override]  # noqa: ANN401
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:  # noqa: ANN401
         """Every name is this machine."""
         del host
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any) -> Any:  # type: ignore[override]  # noqa: ANN401, E501
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        host: str | None = None,
+        port: int | None = None,
+        **options: object,
+    ) -> tuple[MemoryTransport, Any]:
         """Connect two protocols in memory.
 
         Raises:
             OSError: nobody listens there.
         """
-        if options.get("ssl") or options.get("sock") is not None or host is None:
+        if options.get("ssl") or options.get("sock") is not None or host is None or port is None:
             raise NotImplementedError("plain connections to a port only")
-        return await self.network.connect(protocol_factory, int(port))
+        return await self.network.connect(protocol_factory, port)
 
-    async def create_server(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> MemoryServer:  # type: ignore[override]  # noqa: ANN401, E501
+    async def create_server(  # type: ignore[override]
+        self,
+        protocol_factory: Callable[[], asyncio.Protocol],
+        host: str | None = None,
+        port: int = 0,
+        **_: object,
+    ) -> MemoryServer:
         """Listen in memory."""
         del host
-        return self.network.listen(protocol_factory, int(port))
+        return self.network.listen(protocol_factory, port)
 
 
 class VirtualClock:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from simulation.memory_net import Link
 from simulation.memory_store import Ledger, MemoryStore
@@ -33,13 +33,11 @@ from slipstream.config.model import (
     VenueConfig,
 )
 from slipstream.domain.cohort import ActivityRow
-from slipstream.domain.ids import FollowerId, LeaderId
+from slipstream.domain.ids import FollowerId
 from slipstream.runtime.engine import Engine
 from slipstream.runtime.session import session_payload
-from slipstream.runtime.signing import Deliver
-from slipstream.runtime.supervisor import Supervisor
-from slipstream.runtime.wiring import Options, Wiring
-from slipstream.transport.reconnect import Backoff
+from slipstream.runtime.signing import Deliver, SigningThread
+from slipstream.runtime.wiring import Options, Wiring, _assemble
 from slipstream.units import SCALE
 from slipstream.venues.base import SignJob
 from slipstream.venues.sim.admin import Admin
@@ -72,16 +70,25 @@ class SimClock(VenueClock):
 
 
 class InlineSigning:
-    """Signs in the next turn of the loop: the real signatures, no thread, no time."""
+    """Signs when it is waited for: the real signatures, no thread, no time."""
 
     def __init__(self, clock: VirtualClock) -> None:
         """Stamp results with a clock."""
         self._clock = clock
+        self._asked: list[tuple[Sequence[SignJob], Deliver]] = []
 
     def sign(self, jobs: Sequence[SignJob], deliver: Deliver) -> None:
-        """Sign all jobs as one chunk."""
-        loop = asyncio.get_running_loop()
-        loop.call_soon(deliver, 0, sign_many(jobs), self._clock.now_ns())
+        """Keep jobs until the next ``wait``."""
+        if jobs:
+            self._asked.append((jobs, deliver))
+
+    def wait(self, turn_ns: int) -> bool:
+        """Sign and deliver everything: there is never anything left."""
+        del turn_ns
+        asked, self._asked = self._asked, []
+        for jobs, deliver in asked:
+            deliver(0, sign_many(jobs), self._clock.now_ns())
+        return True
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -299,6 +306,7 @@ class World:
     async def open_engine(self) -> None:
         """Build the engine as ``wiring.open_engine`` does, on this world's store and signing."""
         config = self.config()
+        signing = cast("SigningThread", InlineSigning(self.clock))
         wiring = Wiring(
             config,
             keys(),
@@ -306,40 +314,11 @@ class World:
             random.Random(self.seed),
             Options(weight_factor=WEIGHT_FACTOR),
             self.store,
-            InlineSigning(self.clock),  # type: ignore[arg-type]
+            signing,
         )
-        await wiring.add_venue("aster")
-        for follower in config.followers:
-            wiring.add_follower(follower)
-        supervisors = []
-        for leader in config.leaders:
-            purpose = wiring.venues["aster"].adapter.signer_purpose
-            leader_id = LeaderId(leader.id)
-            wiring.leader_signers[leader_id] = keys().signer(leader.key, purpose, leader.account)
-            supervisors.append(self._supervisor(wiring, leader))
-        self.engine = Engine(
-            store=self.store,
-            signing=wiring.signing,
-            hubs={name: each.hub for name, each in wiring.venues.items()},
-            followers=wiring.followers,
-            supervisors=supervisors,
-            parts=wiring.parts,
-            stages=wiring.stages,
-            times=wiring.times,
-            wall_ms=lambda: self.clock.wall_us() // 1_000,
-        )
+        self.engine = await _assemble(wiring, lambda _: None)
         payload = session_payload(config, self.engine.hubs)
         self.store.log([ActivityRow(self.engine.wall_ms(), "session", payload=payload)])
-
-    def _supervisor(self, wiring: Wiring, leader: LeaderConfig) -> Supervisor:
-        leader_id = LeaderId(leader.id)
-        return Supervisor(
-            leader_id,
-            run_once=lambda is_live: wiring.run_leader(leader, is_live),
-            backoff=Backoff(wiring.source),
-            clock=self.clock,
-            report=lambda kind, detail: wiring.tell(kind, detail, leader=leader_id),
-        )
 
     async def start(self) -> None:
         """Open the venue and the engine, and wait until leaders are followed."""
@@ -360,6 +339,10 @@ class World:
         await asyncio.wait(self._tasks)
 
     # --- what was seen ---
+
+    def account(self, name: str) -> str:
+        """Return an account's address as the venue's log has it."""
+        return account_of(name).lower()
 
     def links_of(self, name: str) -> list[Link]:
         """Return every connection that carried something of an account."""
@@ -399,4 +382,3 @@ class World:
             for entry in self.store.ledger.log
             if entry.kind == "leg" and entry.follower == name
         ]
-
