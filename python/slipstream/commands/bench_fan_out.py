@@ -36,7 +36,10 @@ Progress = Callable[[str], None]
 
 
 def _score(count: int) -> Score:
-    """Return a leader that opens and closes the same long again and again."""
+    """Return a leader that grows and shrinks the same long again and again.
+
+    A little is held before, so that the symbol is prepared when the first event comes.
+    """
     qty = Decimal(LEADER_QTY)
     trades = [
         Trade(
@@ -48,7 +51,8 @@ def _score(count: int) -> Score:
         )
         for index in range(count)
     ]
-    return Score(opening={}, trades=tuple(trades))
+    held = Decimal("0.001")
+    return Score(opening={SYMBOL: (held, LEADER_PX)}, trades=tuple(trades))
 
 
 def _settings(followers: int, intents: int, seed: int) -> TrialSettings:

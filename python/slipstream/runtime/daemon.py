@@ -19,13 +19,10 @@ from slipstream.config.model import Config
 from slipstream.domain.cohort import ActivityRow
 from slipstream.runtime.control import ControlServer
 from slipstream.runtime.engine import Engine
+from slipstream.runtime.interpreter import favour_latency
 from slipstream.runtime.session import session_payload
 from slipstream.runtime.wiring import Options, open_engine
 from slipstream.transport.clock import SystemClock
-
-SWITCH_INTERVAL_S: Final = 0.0005
-"""The event loop gets the interpreter back from the store's and the signing thread within half a
-millisecond instead of five: a leader's fill must not wait for a commit's bookkeeping."""
 
 DRAIN_S: Final = 10.0
 _PR_SET_DUMPABLE: Final = 4
@@ -72,7 +69,7 @@ async def run_daemon(
     Raises:
         SlipstreamError: something could not be opened; nothing was traded then.
     """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    favour_latency()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

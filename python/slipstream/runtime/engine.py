@@ -15,6 +15,7 @@ from slipstream.runtime.control import ControlCommand
 from slipstream.runtime.flatten import Instant, Scope, give_up_targets, held_back, reduce
 from slipstream.runtime.follower import Follower, start_all
 from slipstream.runtime.hub import VenueHub
+from slipstream.runtime.interpreter import spare_what_stands
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.pipeline import Pipeline
@@ -95,6 +96,7 @@ class Engine:
             task = asyncio.create_task(supervisor.run(), name=f"leader {supervisor.health.leader}")
             task.add_done_callback(self._on_done)
             self._leader_tasks.append(task)
+        spare_what_stands()
         return failures
 
     async def _watch_stale(self) -> None:

@@ -25,6 +25,7 @@ from slipstream.config.model import Config
 from slipstream.domain.cohort import ActivityRow
 from slipstream.errors import SlipstreamError
 from slipstream.runtime.engine import Engine
+from slipstream.runtime.interpreter import favour_latency
 from slipstream.runtime.play import Score, Trade
 from slipstream.runtime.session import session_payload
 from slipstream.runtime.simproc import SimProcess, SimSettings
@@ -97,6 +98,7 @@ class Trial:
 
     async def __aenter__(self) -> Self:
         """Start the venue, make keys and accounts, start the engine."""
+        favour_latency()
         settings = self.settings
         self.sim = await SimProcess.start(
             SimSettings(
