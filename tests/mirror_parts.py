@@ -57,6 +57,7 @@ from slipstream.venues.base import (
     AccountSink,
     Best,
     BookFeed,
+    KeyStatus,
     OrderGateway,
     OutcomeSink,
     SignJob,
@@ -195,6 +196,9 @@ class DeskGateway:
         return TimeNs(1_500 * NS_PER_MS)
 
     async def account(self) -> AccountSnapshot:
+        raise NotImplementedError
+
+    async def key_status(self) -> KeyStatus | None:
         raise NotImplementedError
 
     async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:

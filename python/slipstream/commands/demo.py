@@ -181,8 +181,15 @@ def _show(result: DemoResult) -> RenderableType:
         Text(),
         tables.ranks(trial.stages, Stage.SENT),
         Text("\nCounted again from the venue's own log:\n" + "\n".join(lines)),
-        Text(
-            f"\n{verdict} The simulated address limit was raised {result.weight_factor} times, "
-            "because starting this many accounts from one address exceeds a real minute."
-        ),
+        Text(f"\n{verdict}{_raised(result.weight_factor)}"),
+    )
+
+
+def _raised(factor: int) -> str:
+    """Say by how much the simulated limit was raised, if it was."""
+    if factor == 1:
+        return ""
+    return (
+        f" The simulated address limit was raised {factor} times, because starting this many "
+        "accounts from one address exceeds a real minute."
     )

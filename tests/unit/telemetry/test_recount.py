@@ -286,6 +286,23 @@ def test_judges_every_open_by_the_leaders_price() -> None:
     assert counts(evidence.count()) == (2, 0, 0, 0)
 
 
+def test_an_open_is_not_judged_by_the_bound_of_exits() -> None:
+    evidence = Evidence()
+    evidence.activity[0]["payload"]["followers"]["alice"]["exit_ppm"] = 40_000
+    _limit(evidence, "a-1", "102.01")
+    evidence.activity[1]["payload"]["px"] = "101"
+    assert counts(evidence.count()) == BREACH
+
+
+def test_a_book_that_is_repeated_whole_is_not_superseded() -> None:
+    evidence = Evidence()
+    levels = ([("99", "9"), ("98", "7")], [("101", "4"), ("102", "4")])
+    at = next(i for i, line in enumerate(evidence.venue) if line.get("sequence") == 7)
+    evidence.venue.insert(at + 1, _book(10, 7, *levels, snapshot=True))
+    evidence.at_venue("a-2")["arrival_ns"] = 9_000 * MS
+    assert counts(evidence.count()) == CLEAN
+
+
 def test_a_reference_may_be_as_old_as_allowed() -> None:
     evidence = Evidence()
     _reference_superseded_too_long(evidence)
@@ -450,6 +467,20 @@ def test_an_order_still_out_counts_on_the_newer_book_too() -> None:
     assert counts(evidence.count()) == CLEAN
 
 
+def test_an_order_that_had_ended_counts_with_what_it_filled() -> None:
+    evidence = Evidence()
+    # Alice's second pass on the same book, with Bob's order of 6 before it, of which 4 filled.
+    evidence.orders("a-1").update(attempt=1)
+    _asked(evidence, "b-1", "6")
+    _asked(evidence, "a-1", "4")
+    first, second = evidence.at_venue("b-1"), evidence.at_venue("a-1")
+    first["arrival_ns"], first["ns"] = 3 * MS, 4 * MS
+    second["arrival_ns"] = 4 * MS
+    assert counts(evidence.count()) == CLEAN
+    second["arrival_ns"] = 4 * MS - 1
+    assert counts(evidence.count()) == OVERCOMMIT
+
+
 def test_an_order_that_counted_on_no_depth_cannot_overcommit() -> None:
     evidence = Evidence()
     _asked(evidence, "b-2", "500")
@@ -524,6 +555,17 @@ def test_what_is_carried_is_not_counted_again_with_every_event() -> None:
     # 0.1 + 0.2 + 0.3 were recorded, but only the newest 0.3 is what is missing.
     evidence.activity[-2]["payload"]["exact_target"] = "2.5"
     assert counts(evidence.count()) == UNEXPLAINED
+
+
+@pytest.mark.parametrize(("exact", "expected"), [("2", CLEAN), ("2.2", UNEXPLAINED)])
+def test_what_is_carried_shrinks_with_the_leaders_reductions(
+    exact: str, expected: tuple[int, int, int, int]
+) -> None:
+    evidence = Evidence()
+    # Alice's open still wanted 2 more; the half close leaves 1 of them wanted, and says nothing.
+    evidence.activity[2]["payload"].update(exact_target="4", target="4", missed_qty="2")
+    evidence.activity[5]["payload"].update(exact_target=exact, target=exact)
+    assert counts(evidence.count()) == expected
 
 
 def test_a_position_nobody_recorded_is_unexplained() -> None:
