@@ -1,4 +1,4 @@
-"""The life of one leg, as a table: every state, every event, what follows.
+"""The life of one attempt at a leg, as a table: every state, every event, what follows.
 
 An event that the table does not name for a state is a bug and raises; an event that may really
 come twice or late is named. Every state that is not an end has a ``Timeout`` exit, so that no
@@ -100,6 +100,7 @@ LEG_TRANSITIONS: Final[Mapping[LegState, Mapping[type[LegEvent], LegState]]] = {
     },
     LegState.SIGNED: {
         Sent: LegState.SENT,
+        Withdrawn: LegState.SKIPPED,  # a switch was thrown since it was planned
         NotSent: LegState.FAILED,
         Timeout: LegState.FAILED,
     },

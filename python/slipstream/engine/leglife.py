@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from slipstream._core import format_fixed, format_target
 from slipstream.domain.outcome import LegEnd
+from slipstream.engine.leg import LegEvent, LegState, next_state
 from slipstream.units import Px, TimeNs
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Attempt:
         "request",
         "sent_ns",
         "signed_ns",
+        "state",
     )
 
     def __init__(
@@ -51,6 +53,7 @@ class Attempt:
         self.plan = plan
         self.request = request
         self.rank = 0
+        self.state = LegState.PLANNED
         self.reference_sequence = reference_sequence
         self.planned_ns: TimeNs | None = planned_ns
         self.claimed_ns: TimeNs | None = None
@@ -58,6 +61,14 @@ class Attempt:
         self.sent_ns: TimeNs | None = None
         self.acked_ns: TimeNs | None = None
         self.filled_ns: TimeNs | None = None
+
+    def on(self, event: LegEvent) -> None:
+        """Move on in the table of states.
+
+        Raises:
+            InvariantError: the table has no such step.
+        """
+        self.state = next_state(self.state, event)
 
 
 class Leg:

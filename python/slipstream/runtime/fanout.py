@@ -15,6 +15,7 @@ from slipstream._core import SignerError
 from slipstream.domain.cohort import CohortCommit
 from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.domain.outcome import NotSent, RequestOutcome
+from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Planned
 from slipstream.engine.leglife import Leg
 from slipstream.errors import InvariantError, StoreError
@@ -22,7 +23,7 @@ from slipstream.runtime.signing import Deliver, Signed, SigningThread
 from slipstream.store.base import Store
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
-from slipstream.venues.base import OrderGateway
+from slipstream.venues.base import OrderGateway, SignJob
 
 ANSWER_TIMEOUT_NS: Final = 10 * NS_PER_S
 FIRST_LEGS: Final = 96
@@ -40,6 +41,9 @@ PaperFill = Callable[[Leg], RequestOutcome]
 """Returns what an order that is not sent would have come to."""
 
 LIVE: Final = "live"
+
+_CLAIMED: Final = leg_events.Claimed()
+_SIGNED: Final = leg_events.Signed()
 
 
 class FanOut:
@@ -130,8 +134,15 @@ class FanOut:
         """Hand legs to the signing thread; paper and shadow legs need no signature."""
         gateways = self._gateways
         live = [leg for leg in legs if leg.member.mode == LIVE]
-        jobs = [gateways[leg.member.follower].sign_job(leg.current.request) for leg in live]
-        self._signing.sign(jobs, burst.receiver(live))
+        jobs: list[SignJob] = []
+        able: list[Leg] = []
+        for leg in live:
+            try:
+                jobs.append(gateways[leg.member.follower].sign_job(leg.current.request))
+                able.append(leg)
+            except Exception as error:  # noqa: BLE001 - the leg's bulkhead: a bug stays its own
+                burst.spoil(leg, f"BUG: {type(error).__name__}: {error}")
+        self._signing.sign(jobs, burst.receiver(able))
         if len(live) != len(legs):
             burst.imitate([leg for leg in legs if leg.member.mode != LIVE])
 
@@ -154,12 +165,18 @@ class FanOut:
     def imitate(self, leg: Leg) -> None:
         """Fill a paper or shadow order inside this process."""
         now_ns = self._clock.now_ns()
+        for event in (_CLAIMED, _SIGNED):
+            leg.current.on(event)
         leg.current.sent_ns = now_ns
         self._on_outcome(leg, self._paper(leg), now_ns)
 
     def refuse(self, leg: Leg) -> None:
         """Do not send a leg whose claim the ledger already holds."""
         self._withdraw(leg, "CLAIM_CONFLICT")
+
+    def spoil(self, leg: Leg, reason: str) -> None:
+        """End a leg that cannot be signed."""
+        self._withdraw(leg, reason)
 
     def _withdraw(self, leg: Leg, reason: str) -> None:
         self._on_outcome(leg, NotSent(reason), self._clock.now_ns())
@@ -176,6 +193,7 @@ class _Burst:
         self._fan_out = fan_out
         self._held: list[tuple[list[Leg], list[Signed]]] = []
         self._imitated: list[Leg] = []
+        self._spoilt: list[tuple[Leg, str]] = []
         self._refused: set[tuple[FollowerId, int, int]] = set()
         self._claimed_ns: TimeNs | None = None
         self._is_abandoned = False
@@ -193,7 +211,18 @@ class _Burst:
         for legs, signed in self._held:
             self._send(legs, signed)
         self._held.clear()
+        for leg, reason in self._spoilt:
+            self.spoil(leg, reason)
         self.imitate(self._imitated)
+
+    def spoil(self, leg: Leg, reason: str) -> None:
+        """End a leg that cannot be signed, once its claim is durable."""
+        if self._claimed_ns is None:
+            self._spoilt.append((leg, reason))
+            return
+        for event in (_CLAIMED, _SIGNED):
+            leg.current.on(event)
+        self._fan_out.spoil(leg, reason)
 
     def imitate(self, legs: list[Leg]) -> None:
         """Fill legs that are not sent, once their claim is durable."""
@@ -224,6 +253,8 @@ class _Burst:
         for leg, payload in zip(legs, signed, strict=True):
             attempt = leg.current
             attempt.claimed_ns = claimed_ns
+            attempt.on(_CLAIMED)
+            attempt.on(_SIGNED)
             attempt.rank = self._rank
             self._rank += 1
             if refused and (leg.member.follower, leg.index, attempt.number) in refused:

@@ -25,6 +25,7 @@ from slipstream.domain.outcome import (
     RequestOutcome,
     Unknown,
 )
+from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Cohort, Event, Planned
 from slipstream.engine.leglife import Leg
 from slipstream.runtime.fanout import FanOut
@@ -196,17 +197,40 @@ class Mirror:
         self._end(leg)
 
     def on_outcome(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
-        """Take what became of a leg's newest order."""
+        """Take what became of a leg's newest order. Never raises: a bug stays this leg's own."""
+        try:
+            self._take_outcome(leg, outcome, at_ns)
+        except Exception as error:  # noqa: BLE001 - the leg's bulkhead
+            self._contain(leg, error, at_ns)
+
+    def _take_outcome(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
         attempt = leg.current
+        if not isinstance(outcome, NotSent):
+            # Only now is it known that bytes left: the connection decides.
+            attempt.on(leg_events.Sent())
         match outcome:
             case Accepted(report) if report.state.is_final:
                 attempt.acked_ns = at_ns
+                attempt.on(leg_events.Closed())
                 self._settle(leg, report, at_ns)
-            case Accepted() | Unknown():
-                attempt.acked_ns = at_ns if isinstance(outcome, Accepted) else None
+            case Accepted():
+                attempt.acked_ns = at_ns
+                attempt.on(leg_events.Acked())
+                self._doubt(leg)
+            case Unknown():
                 self._doubt(leg)
             case _:
                 self._on_no_order(leg, outcome, at_ns)
+
+    def _contain(self, leg: Leg, error: Exception, at_ns: TimeNs) -> None:
+        """End a leg that met a bug; its lane stays as it is and its follower's opens stop."""
+        self._in_flight.discard(leg)
+        follower = self._followers[leg.member.follower]
+        leg.reason = f"BUG: {type(error).__name__}"
+        leg.end = LegEnd.FAILED
+        self._journal.incident("LEG_BUG", follower=follower.id, detail=f"{leg.reason}: {error}")
+        self._refused(follower, leg.reason, at_ns)
+        self._end(leg)
 
     def _settle(self, leg: Leg, report: OrderReport, at_ns: TimeNs) -> None:
         attempt = leg.current
@@ -240,14 +264,23 @@ class Mirror:
     def _doubt(self, leg: Leg) -> None:
         """The order may exist: block increases and find out."""
         plan = leg.current.plan
+        leg.current.on(leg_events.Timeout())
         self.cohort.table.mark_unknown(leg.row, leg.symbol_index, plan.position_side)
         self.resolver.add(leg)
 
     def on_resolved(self, leg: Leg, report: OrderReport | None, at_ns: TimeNs) -> None:
-        """Take the truth about an unknown order; ``None``: it never came to be."""
+        """Take the truth about an unknown order; ``None``: it never came to be. Never raises."""
+        try:
+            self._take_truth(leg, report, at_ns)
+        except Exception as error:  # noqa: BLE001 - the leg's bulkhead
+            self._contain(leg, error, at_ns)
+
+    def _take_truth(self, leg: Leg, report: OrderReport | None, at_ns: TimeNs) -> None:
         if report is not None:
+            leg.current.on(leg_events.Closed())
             self._settle(leg, report, at_ns)
             return
+        leg.current.on(leg_events.Absent())
         self._withdraw(leg)
         leg.reason = "ABSENT"
         leg.end = None if leg.filled_qty else LegEnd.FAILED
@@ -261,20 +294,25 @@ class Mirror:
         match outcome:
             case NotSent(reason) if reason in SkipReason.__members__:
                 # A switch was thrown between the plan and the send.
+                leg.current.on(leg_events.Withdrawn())
                 leg.reason, end = SkipReason.__members__[reason], LegEnd.SKIPPED
             case NotSent(reason):
+                leg.current.on(leg_events.NotSent())
                 leg.reason = leg.reason or f"NOT_SENT: {reason}"
                 end = LegEnd.FAILED
             case Limited():
+                leg.current.on(leg_events.Refused())
                 leg.reason = SkipReason.RATE_LIMITED
                 end = LegEnd.SKIPPED
             case Denied(code, reason):
+                leg.current.on(leg_events.Refused())
                 leg.reason, leg.observed, end = f"DENIED: {reason}", code, LegEnd.REJECTED
                 follower.set_gate(SkipReason.FOLLOWER_PAUSED, is_on=True)
                 self._journal.incident(
                     "UNAUTHORIZED", follower=follower.id, detail=f"{reason}; follower paused"
                 )
             case Refused(code, reason):
+                leg.current.on(leg_events.Refused())
                 leg.reason, leg.observed, end = f"REFUSED: {reason}", code, LegEnd.REJECTED
                 leg.current.acked_ns = at_ns
                 self._refused(follower, reason, at_ns)
