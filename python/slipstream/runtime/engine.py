@@ -77,6 +77,8 @@ class Engine:
         self.switchboard.bind(self)
         for hub in self.hubs.values():
             self._keep(hub.books.run(), f"books of {hub.traits.venue}")
+        for name, work in self.chores:
+            self._keep(work(), name)
         failures = await start_all(list(self.followers.values()))
         for follower in self.followers.values():
             if follower.id in failures:
@@ -88,8 +90,6 @@ class Engine:
             self.tell(f"follower {follower_id}: not ready: {reason}")
         ready_count = len(self.followers) - len(failures)
         self.tell(f"followers: {ready_count} of {len(self.followers)} ready")
-        for name, work in self.chores:
-            self._keep(work(), name)
         if any(each.config.flatten_after_ns is not None for each in self.followers.values()):
             self._keep(self._watch_stale(), "stale leaders")
         for supervisor in self.supervisors:

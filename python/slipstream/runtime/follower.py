@@ -31,6 +31,9 @@ from slipstream.venues.base import AccountEvent, AccountFeed, FeedDown, FeedUp, 
 
 _PPM: Final = 1_000_000
 _US_PER_DAY: Final = 86_400_000_000
+START_S: Final = 4.0
+"""An account that cannot be opened and read in this time is tried again later."""
+
 ORDER_IDS_MAX: Final = 512
 """Venue order ids remembered per follower: what a lookup of fills is compared with."""
 
@@ -287,17 +290,24 @@ class Follower:
             wanted = min(wanted, membership.leverage_max)
         failure: str | None = None
         if wanted not in (None, current) and self.config.mode == "live":
-            try:
-                await self.gateway.set_leverage(symbol, wanted)
-            except VenueError as error:
-                failure = str(error)
+            # Blocked from here on, so that one who does not answer holds up nobody else.
+            membership.unsynced[symbol] = leader_leverage
+            self._set_lane_gates(membership, symbol)
+            failure = await self._set_leverage(symbol, wanted)
         membership.cohort.table.set_leverage(membership.row, index, current if failure else wanted)
         if failure is None:
             membership.unsynced.pop(symbol, None)
-        else:
-            membership.unsynced[symbol] = leader_leverage
         self._set_lane_gates(membership, symbol)
         return failure
+
+    async def _set_leverage(self, symbol: str, leverage: int) -> str | None:
+        if not self.is_ready:
+            return "the account is not ready"
+        try:
+            await self.gateway.set_leverage(symbol, leverage)
+        except VenueError as error:
+            return str(error)
+        return None
 
     def _set_lane_gates(self, membership: Membership, symbol: str) -> None:
         gates = membership.symbol_gates.get(symbol, 0)
@@ -310,14 +320,20 @@ class Follower:
 
 
 async def start_all(followers: Sequence[Follower], *, width: int = 32) -> dict[FollowerId, str]:
-    """Start followers side by side; return what kept each of the failed ones out."""
+    """Start followers side by side; return what kept each of the failed ones out.
+
+    Those who take longer than ``START_S`` each are given up for now: they hold up nobody.
+    """
     places = asyncio.Semaphore(width)
     failures: dict[FollowerId, str] = {}
 
     async def start(follower: Follower) -> None:
         async with places:
             try:
-                await follower.start()
+                async with asyncio.timeout(START_S):
+                    await follower.start()
+            except TimeoutError:
+                failures[follower.id] = f"no answer in {START_S:g} s"
             except SlipstreamError as error:
                 failures[follower.id] = f"{type(error).__name__}: {error}"
 

@@ -44,6 +44,9 @@ RESYNC_PAUSE_S: Final = 0.5
 RESYNC_PAUSE_MAX_S: Final = 30.0
 
 SYNC_WIDTH: Final = 32
+SYNC_QUIET_NS: Final = 250 * NS_PER_MS
+"""When nobody's leverage was answered for this long, the rest are not waited for."""
+
 BOOK_WAIT_NS: Final = 3 * NS_PER_S
 BOOK_LOOK_S: Final = 0.02
 
@@ -90,6 +93,8 @@ class Pipeline:
         self._cursors: dict[str, str] = dict(cursors)
         self._prepared: set[str] = set()
         self._wake = asyncio.Event()
+        self._replan_wake = asyncio.Event()
+        self._replan_count = 0
         self._timer = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._leverage: dict[str, int] = {}
@@ -101,12 +106,13 @@ class Pipeline:
         self._save_cursor = save_cursor
         self._health = health
         self._on_running = on_running
+        self._synced_ns = TimeNs(0)
         self._resync: asyncio.Task[None] | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether intents wait to be mirrored."""
-        return bool(self._inbox or self._parked or self._is_mirroring)
+        return bool(self._inbox or self._parked or self._is_mirroring or self._replan_count)
 
     @property
     def is_running(self) -> bool:
@@ -114,8 +120,8 @@ class Pipeline:
         return self._is_running
 
     def wake(self) -> None:
-        """Let the worker look for replans."""
-        self._wake.set()
+        """Say that lanes wait to be planned again."""
+        self._replan_wake.set()
 
     async def run(self) -> None:
         """Follow the leader until cancelled.
@@ -135,6 +141,7 @@ class Pipeline:
             for symbol in sorted({each.symbol for each in snapshot.positions if each.qty}):
                 await self.prepare(symbol)
             tasks.create_task(self._work())
+            tasks.create_task(self._replan_work(tasks))
             tasks.create_task(self._tick())
             tasks.create_task(self._feed.run(self.on_events))
             self._is_running = True
@@ -207,7 +214,7 @@ class Pipeline:
         self._tasks.create_task(work)
 
     async def _work(self) -> None:
-        """Mirror intents in order; between them, plan lanes again."""
+        """Mirror intents in order."""
         while True:
             self._is_mirroring = False
             await self._wake.wait()
@@ -215,9 +222,28 @@ class Pipeline:
             self._is_mirroring = True
             while self._inbox:
                 await self._mirror(self._inbox.popleft())
+
+    async def _replan_work(self, tasks: asyncio.TaskGroup) -> None:
+        """Plan lanes again as they become free: each pass for itself, beside the intents.
+
+        A pass is planned, and its commit asked for, without a pause; commits are made in the
+        order they were asked for. So passes may wait for the ledger side by side, and a follower
+        that tries again and again delays neither the leader's next event nor another's lane.
+        """
+        while True:
+            await self._replan_wake.wait()
+            self._replan_wake.clear()
             for mirror in self._mirrors:
-                if mirror.has_replans:
-                    await mirror.replan()
+                while mirror.has_replans:
+                    tasks.create_task(self._replan(mirror))
+                    await asyncio.sleep(0)
+
+    async def _replan(self, mirror: Mirror) -> None:
+        self._replan_count += 1
+        try:
+            await mirror.replan()
+        finally:
+            self._replan_count -= 1
 
     async def _mirror(self, emitted: EmitIntent) -> None:
         intent = self._aged(emitted.intent)
@@ -278,10 +304,23 @@ class Pipeline:
             theirs = mirror.hub.symbol_for(self._hub.instruments[symbol])
             if theirs is not None:
                 mirror.hub.books.subscribe(theirs)
-        await self._sync_leverage(symbol)
-        self._take_stock(symbol)
+        if self._tasks is None:
+            return
+        syncing = self._tasks.create_task(self._sync_leverage(symbol))
         await self._wait_books(symbol)
+        await self._wait_synced(syncing)
+        self._take_stock(symbol)
         self._prepared.add(symbol)
+
+    async def _wait_synced(self, syncing: asyncio.Task[None]) -> None:
+        """Wait for leverage as long as somebody still answers; who hangs stays blocked, alone."""
+        while not syncing.done():
+            answered_ns = self._synced_ns
+            left_ns = answered_ns + SYNC_QUIET_NS - self._clock.now_ns()
+            if left_ns <= 0:
+                return
+            await asyncio.wait((syncing,), timeout=left_ns / NS_PER_S)
+        await syncing
 
     def _take_stock(self, symbol: str) -> None:
         for follower, membership, mirror in self._members:
@@ -308,6 +347,7 @@ class Pipeline:
                 await asyncio.sleep(BOOK_LOOK_S)
 
     async def _sync_leverage(self, symbol: str) -> None:
+        self._synced_ns = self._clock.now_ns()
         places = asyncio.Semaphore(SYNC_WIDTH)
         instrument = self._hub.instruments[symbol]
 
@@ -316,6 +356,7 @@ class Pipeline:
                 failure = await follower.sync_leverage(
                     membership, theirs, self._leverage.get(symbol)
                 )
+            self._synced_ns = self._clock.now_ns()
             if failure is not None:
                 self._journal.incident("LEVERAGE_SYNC_FAILED", follower=follower.id, detail=failure)
 
