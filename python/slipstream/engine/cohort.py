@@ -330,7 +330,9 @@ class Cohort:
             order.qty_text,
             order.limit_px_text,
         )
-        sequence = event.arrival_sequence if is_opening else planned.mid_sequence
+        sequence = planned.mid_sequence
+        if is_opening and event.arrival_px is not None:
+            sequence = event.arrival_sequence
         leg.on_order(order, request, sequence, planned.planned_ns)
         planned.legs.append(leg)
 
