@@ -1,12 +1,12 @@
 """Where a leader's tracker goes on after a restart, from the ledger alone."""
 
 import pytest
-from unit.store.store_rows import LEADER, cohort, fill
 
 from slipstream.domain.cohort import CohortCommit
 from slipstream.domain.ids import LeaderId, parse_fill_key
 from slipstream.store.history import last_position
 from slipstream.store.sqlite import SqliteStore
+from unit.store.store_rows import LEADER, cohort, fill
 
 
 @pytest.mark.parametrize(
