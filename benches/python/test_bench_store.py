@@ -5,6 +5,8 @@ transaction of the same file: what the disk alone takes.
 """
 
 import asyncio
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from unit.store.store_rows import LEADER, cohort, result
 
 FOLLOWERS = 500
 ROUNDS = 100
+SWITCH_INTERVAL_S = 0.0005
+"""As the daemon sets it."""
 
 
 @pytest.fixture
@@ -36,14 +40,46 @@ def store(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[SqliteSto
 def test_claim_500(
     benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
 ) -> None:
+    _claim_many(benchmark, store, loop)
+
+
+def test_claim_500_beside_a_busy_thread(
+    benchmark: BenchmarkFixture,
+    store: SqliteStore,
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Another thread never stops running Python, as when the loop works on something else."""
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.is_set():
+            sum(range(200))
+
+    before = sys.getswitchinterval()
+    busy = threading.Thread(target=work)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    busy.start()
+    try:
+        _claim_many(benchmark, store, loop)
+    finally:
+        is_over.set()
+        busy.join()
+        sys.setswitchinterval(before)
+
+
+def _claim_many(
+    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
+) -> None:
     cohorts = iter([cohort(trade, followers=FOLLOWERS) for trade in range(ROUNDS + 5)])
 
-    async def claim(wanted: CohortCommit) -> CommitResult:
-        return await store.commit(wanted)
+    def prepare() -> tuple[tuple[CohortCommit], dict[str, object]]:
+        # Whoever reads lanes folds what is staged: each round begins with nothing staged.
+        loop.run_until_complete(store.lanes(LEADER))
+        return (next(cohorts),), {}
 
     outcome = benchmark.pedantic(
-        lambda wanted: loop.run_until_complete(claim(wanted)),
-        setup=lambda: ((next(cohorts),), {}),
+        lambda wanted: loop.run_until_complete(_commit(store, wanted)),
+        setup=prepare,
         rounds=ROUNDS,
         warmup_rounds=5,
     )

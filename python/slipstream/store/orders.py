@@ -2,7 +2,8 @@
 
 Every function works inside the transaction its caller opened. A row of the ledger is never
 overwritten by another claim: same key and same claim is "already", same key and another claim is
-a conflict for the caller to raise the alarm about.
+a conflict for the caller to raise the alarm about. What touches legs or lanes folds what is
+staged first, so that nobody sees the difference.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from slipstream.domain.ids import IntentId, LeaderId
 from slipstream.domain.intent import MirrorIntent
 from slipstream.store.base import CommitResult, LaneRow, LegKey, OpenLeg, RecordResult
 from slipstream.store.rows import CHUNK_ROW_COUNT, fetch, insert_rows, run, values_text
+from slipstream.store.staging import can_stage, stage, take_staged
 
 _LANE_INDEX: Final = LegRow._fields.index("lane")
 _LEG_COLUMNS: Final = ", ".join(name for name in LegRow._fields if name != "lane")
@@ -111,6 +113,10 @@ def _write_legs(connection: apsw.Connection, commit: CohortCommit) -> CommitResu
             # Worked on again: its rows are kept for a whole window more.
             tail="ON CONFLICT DO UPDATE SET recorded_ms = excluded.recorded_ms",
         )
+    if can_stage(connection, legs):
+        stage(connection, commit.leader, legs)
+        return CommitResult()
+    fold(connection)
     result = CommitResult()
     connection.execute("SAVEPOINT legs")
     try:
@@ -121,14 +127,25 @@ def _write_legs(connection: apsw.Connection, commit: CohortCommit) -> CommitResu
         connection.execute("ROLLBACK TO legs")
         legs, result = _write_legs_one_by_one(connection, legs)
     connection.execute("RELEASE legs")
+    _write_lanes(connection, commit.leader, legs)
+    return result
+
+
+def fold(connection: apsw.Connection) -> None:
+    """Spread staged cohorts over the tables. No row can be there yet: ``can_stage`` asked."""
+    for leader, legs in take_staged(connection):
+        insert_rows(connection, _INSERT_LEG, legs, skipped=_LANE_INDEX)
+        _write_lanes(connection, leader, legs)
+
+
+def _write_lanes(connection: apsw.Connection, leader: LeaderId, legs: Sequence[LegRow]) -> None:
     # Of two rows of one lane the later one counts.
     insert_rows(
         connection,
         _INSERT_LANE,
-        [(commit.leader, row[5], row[1], row[0], row[_LANE_INDEX]) for row in legs],
+        [(leader, row[5], row[1], row[0], row[_LANE_INDEX]) for row in legs],
         tail=_KEEP_NEWEST,
     )
-    return result
 
 
 def _write_legs_one_by_one(
@@ -166,6 +183,7 @@ def _is_same_claim(found: Sequence[object], row: LegRow) -> bool:
 
 def write_results(connection: apsw.Connection, results: Sequence[LegResult]) -> RecordResult:
     """Write the ends of legs; an end other than ``unknown`` is written once."""
+    fold(connection)
     connection.execute("SAVEPOINT results")
     is_complete = True
     for part in _distinct_parts(results):
@@ -234,6 +252,7 @@ def fills_seen(connection: apsw.Connection, keys: Sequence[str]) -> dict[str, In
 
 def open_legs(connection: apsw.Connection, leader: LeaderId) -> list[OpenLeg]:
     """Return a leader's claims without a known outcome, oldest intent first."""
+    fold(connection)
     found = fetch(
         connection,
         "SELECT leg.intent_id, follower_id, leg, attempt, leg.symbol, leg.position_side,"
@@ -248,6 +267,7 @@ def open_legs(connection: apsw.Connection, leader: LeaderId) -> list[OpenLeg]:
 
 def lanes(connection: apsw.Connection, leader: LeaderId) -> list[LaneRow]:
     """Return the newest state of each of a leader's lanes."""
+    fold(connection)
     found = fetch(
         connection,
         "SELECT follower_id, symbol, intent_id, lane FROM lane WHERE leader_id = ?",
@@ -269,6 +289,7 @@ def prune(connection: apsw.Connection, older_than_ms: int) -> int:
 
     A claim without a known outcome keeps its whole intent.
     """
+    fold(connection)
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS settled (intent_id TEXT PRIMARY KEY) WITHOUT ROWID"
     )

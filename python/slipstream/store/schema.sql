@@ -79,6 +79,14 @@ CREATE TABLE lane (
     PRIMARY KEY (leader_id, symbol, follower_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Large cohorts not spread over leg and lane yet: rows in one MessagePack value, oldest first.
+CREATE TABLE staged_cohort (
+    seq             INTEGER PRIMARY KEY,
+    intent_id       TEXT NOT NULL,
+    leader_id       TEXT NOT NULL,
+    legs            BLOB NOT NULL
+) STRICT;
+
 -- What the operator ordered, oldest first.
 CREATE TABLE control (
     seq             INTEGER PRIMARY KEY,

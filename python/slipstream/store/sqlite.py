@@ -158,11 +158,15 @@ class SqliteStore:
 
     async def open_legs(self, leader: LeaderId) -> list[OpenLeg]:
         """Return the claims of a leader's legs that have no known outcome."""
-        return await self._writer.submit("open_legs", lambda c: orders.open_legs(c, leader))
+        return await self._writer.submit(
+            "open_legs", lambda c: orders.open_legs(c, leader), is_transaction=True
+        )
 
     async def lanes(self, leader: LeaderId) -> list[LaneRow]:
         """Return the newest state of every lane a leader ever moved."""
-        return await self._writer.submit("lanes", lambda c: orders.lanes(c, leader))
+        return await self._writer.submit(
+            "lanes", lambda c: orders.lanes(c, leader), is_transaction=True
+        )
 
     async def intent_seen(self, fill_keys: Sequence[str]) -> Mapping[str, IntentId]:
         """Return the intents that fills already belong to."""

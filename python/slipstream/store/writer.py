@@ -3,6 +3,7 @@
 The event loop hands over rows and gets a future; it never waits for a lock, a page or a disk.
 Jobs keep their order (a later state of a lane must never be overwritten by an earlier one);
 neighbouring ends of legs share a transaction; the activity log goes when nothing else waits.
+Cohorts that were staged are folded when nothing came for a moment, or by the job that needs it.
 Checkpoints are made when the queue has been empty for a while, so that no cohort pays for one.
 """
 
@@ -23,7 +24,7 @@ from slipstream.domain.cohort import ActivityRow, LegResult
 from slipstream.errors import StoreError
 from slipstream.store.base import StoreStats
 from slipstream.store.journal import JournalWriter
-from slipstream.store.orders import write_results
+from slipstream.store.orders import fold, write_results
 
 _LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -37,6 +38,7 @@ _JOURNAL_CHUNK: Final = 128
 _RESULT_GROUP_COUNT: Final = 1024
 _RETRY_S: Final = 1.0
 _IDLE_S: Final = 0.2
+_FOLD_DELAY_S: Final = 0.02
 _CHECKPOINT_PAGE_COUNT: Final = 1000
 _CHECKPOINT_PAGE_COUNT_MAX: Final = 16_384
 
@@ -85,6 +87,7 @@ class _State:
     timer: asyncio.TimerHandle | None = None
     journal_error: StoreError | None = None
     wal_page_count: int = 0
+    is_fold_due: bool = True
     counters: _Counters = field(default_factory=_Counters)
 
 
@@ -224,6 +227,8 @@ class Writer:
                 return
             if waiting:
                 self._run_first(waiting)
+            elif self._state.is_fold_due:
+                self._fold()
             elif self._rows and self._is_flush_due():
                 self._flush_chunk()
             else:
@@ -235,6 +240,8 @@ class Writer:
         timeout: float | None = None
         if self._rows and self._is_flush_due():
             timeout = 0.0 if self._state.journal_error is None else _RETRY_S
+        elif self._state.is_fold_due:
+            timeout = _FOLD_DELAY_S
         elif self._state.wal_page_count >= _CHECKPOINT_PAGE_COUNT:
             timeout = _IDLE_S
         try:
@@ -278,6 +285,7 @@ class Writer:
         if run is None:
             return
         value, error = None, None
+        self._state.is_fold_due |= job.is_transaction
         try:
             value = self._transaction(run) if job.is_transaction else run(self._connection)
         except _FAILURES as failure:
@@ -313,6 +321,17 @@ class Writer:
             raise
         self._state.counters.commit_count += 1
         return value
+
+    def _fold(self) -> StoreError | None:
+        self._state.is_fold_due = False
+        try:
+            self._transaction(fold)
+        except _FAILURES as failure:
+            # Staged rows stay durable; whoever needs them folded is told the same.
+            self._state.counters.error_count += 1
+            _LOGGER.error("event=cohorts_not_folded error=%s", failure)  # noqa: TRY400
+            return _as_store_error("fold", failure)
+        return None
 
     def _flush_or_raise(self, _connection: apsw.Connection) -> None:
         while self._rows:
@@ -366,11 +385,11 @@ class Writer:
         self._state.wal_page_count = 0
 
     def _finish(self) -> StoreError | None:
-        last_words: StoreError | None = None
+        last_words = self._fold()
         try:
             self._flush_or_raise(self._connection)
         except StoreError as error:
-            last_words = error
+            last_words = last_words or error
         try:
             self._connection.close()
         except apsw.Error as error:

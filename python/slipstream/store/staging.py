@@ -1,0 +1,82 @@
+"""A large cohort in one piece: durable as one row, spread over the ledger's tables afterwards.
+
+Five hundred rows of the ledger are two b-trees and an index; before the first byte of an order
+leaves, what matters is that they are durable, not where. So the transaction that the orders wait
+for keeps them as one MessagePack value, and every later transaction that looks at legs or lanes
+folds what is staged first, in the order of the commits. A killed process leaves its staged
+cohorts to the next one.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, get_type_hints
+
+import apsw
+import msgspec
+
+from slipstream.domain.cohort import LegRow
+from slipstream.domain.ids import LeaderId
+from slipstream.errors import StoreError
+from slipstream.store.rows import fetch
+
+STAGED_ROW_COUNT_MIN: Final = 64
+"""Smaller cohorts go to the tables at once: two transactions would cost more than one."""
+STAGED_COHORT_COUNT_MAX: Final = 16
+"""As many cohorts may wait; the next one folds them, so that a restart never finds more."""
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_INTEGER: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_COLUMN_TYPES: Final[dict[Any, Any]] = {int: _INTEGER, int | None: _INTEGER | None}
+_ROW_TYPE: Final[Any] = tuple.__class_getitem__(
+    tuple(_COLUMN_TYPES.get(each, each) for each in get_type_hints(LegRow).values())
+)
+_DECODER: Final = msgspec.msgpack.Decoder(list[_ROW_TYPE])
+_SEEN: Final = (
+    "SELECT count(*), coalesce(sum(intent_id = ?1), 0)"
+    " + EXISTS (SELECT 1 FROM leg WHERE leg.intent_id = ?1) FROM staged_cohort"
+)
+
+
+def can_stage(connection: apsw.Connection, legs: Sequence[LegRow]) -> bool:
+    """Return whether no row of a cohort can clash, so that the tables need not be asked row by row:
+    all are distinct legs of one intent of which the ledger has none yet."""
+    if len(legs) < STAGED_ROW_COUNT_MIN:
+        return False
+    first = legs[0].intent_id
+    if any(row[0] != first for row in legs) or len({row[1:4] for row in legs}) < len(legs):
+        return False
+    [(waiting_count, known_count)] = fetch(connection, _SEEN, (first,))
+    return known_count == 0 and bool(waiting_count < STAGED_COHORT_COUNT_MAX)
+
+
+def stage(connection: apsw.Connection, leader: LeaderId, legs: Sequence[LegRow]) -> None:
+    """Keep a cohort's rows in one piece, which is read once to be sure that it can be folded.
+
+    Raises:
+        StoreError: a row that the tables could not hold.
+    """
+    value = _ENCODER.encode(legs)
+    try:
+        _DECODER.decode(value)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"the ledger cannot hold a row: {error}") from error
+    connection.execute(
+        "INSERT INTO staged_cohort (intent_id, leader_id, legs) VALUES (?, ?, ?)",
+        (legs[0].intent_id, leader, value),
+    )
+
+
+def take_staged(connection: apsw.Connection) -> list[tuple[LeaderId, list[LegRow]]]:
+    """Take out what is staged, oldest first, to be written in the same transaction.
+
+    Raises:
+        StoreError: the text is damaged; it stays for somebody to look at.
+    """
+    found = fetch(connection, "SELECT leader_id, legs FROM staged_cohort ORDER BY seq")
+    if found:
+        connection.execute("DELETE FROM staged_cohort")
+    try:
+        return [
+            (leader, [LegRow._make(row) for row in _DECODER.decode(legs)]) for leader, legs in found
+        ]
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"a staged cohort cannot be read: {error}") from error
