@@ -125,9 +125,9 @@ class FanOut:
             if self._clock.now_ns() > turn_ends_ns:
                 await asyncio.sleep(0)
                 turn_ends_ns = self._clock.now_ns() + TURN_NS
-        is_all_signed = False
-        while not is_all_signed:
-            is_all_signed = self._signing.wait(TURN_NS)
+        while True:
+            if self._signing.wait(TURN_NS):
+                return
             await asyncio.sleep(0)
 
     def _sign(self, burst: "_Burst", legs: list[Leg]) -> None:

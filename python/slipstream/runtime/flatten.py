@@ -13,8 +13,9 @@ from slipstream.domain.ids import FillId, FollowerId, LeaderId, VenueId, intent_
 from slipstream.domain.instrument import Instrument
 from slipstream.domain.intent import IntentKind, MirrorIntent
 from slipstream.engine.cohort import Event
+from slipstream.engine.lane import excess_qty
 from slipstream.runtime.mirror import Mirror
-from slipstream.units import TARGET_PER_QTY, Px, Qty, TimeNs, VenueMs
+from slipstream.units import Px, Qty, TimeNs, VenueMs
 
 ORDER_ID: Final = "operator"
 """Stands where a fill names its order: no fill caused this."""
@@ -90,19 +91,10 @@ def held_back(mirror: Mirror, scope: Scope) -> dict[str, list[int]]:
         if instrument is None:
             continue
         lot = instrument.rules.qty_step
-        rows = [row for row, lane in states if _excess_qty(lane) >= lot]
+        rows = [row for row, lane in states if excess_qty(lane) >= lot]
         if rows:
             found[symbol] = rows
     return found
-
-
-def _excess_qty(lane: LaneState) -> int:
-    """Return how much more is held than wanted, 0 when less is."""
-    held, wanted = sum(lane.position_qty), sum(lane.wanted_target)
-    if any(lane.position_qty) and not any(lane.wanted_target):
-        return max(map(abs, lane.position_qty))
-    kept = abs(wanted) // TARGET_PER_QTY if held * wanted > 0 else 0
-    return max(0, abs(held) - kept)
 
 
 def reduce(mirror: Mirror, symbol: str, rows: list[int], *, why: str, at: Instant) -> str | None:

@@ -27,6 +27,7 @@ from slipstream.domain.outcome import (
 )
 from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Cohort, Event, Planned
+from slipstream.engine.lane import excess_qty
 from slipstream.engine.leglife import Leg
 from slipstream.runtime.fanout import FanOut
 from slipstream.runtime.follower import Follower
@@ -145,6 +146,8 @@ class Mirror:
     ) -> bool:
         """Carry one planning pass out; False when its fills were mirrored before."""
         self.cohort.take(planned)
+        for leg in planned.delayed:
+            self._retry(leg)
         if not planned.rows:
             return True
         return await self._fan_out.run(planned, self._take_legs, is_event=is_event, cursor=cursor)
@@ -187,8 +190,6 @@ class Mirror:
         for leg in planned.ended:
             self._end(leg)
             self._next(leg)
-        for leg in planned.delayed:
-            self._retry(leg)
 
     def _supersede(self, leg: Leg) -> None:
         """A newer event planned the lane: what this leg still wanted is part of that."""
@@ -248,10 +249,9 @@ class Mirror:
         )
         self._release_depth(leg, report)
         self._followers[leg.member.follower].on_accepted(report.venue_order_id)
-        is_short = report.filled_qty < attempt.request.qty or plan.clip_reason is not None
         is_whole = report.filled_qty == attempt.request.qty
         self._record(leg, report, LegEnd.FILLED if is_whole else LegEnd.PARTIAL)
-        if is_short and self._stays_wanted(leg):
+        if self._stays_wanted(leg) and self._holds_too_much(leg):
             self._retry(leg)
             return
         self._end(leg)
@@ -260,6 +260,14 @@ class Mirror:
     def _stays_wanted(self, leg: Leg) -> bool:
         """Whether the rest of a leg is tried again: reductions, until a newer event has come."""
         return not leg.is_opening and leg.event is not None and self.cohort.is_current(leg.event)
+
+    def _holds_too_much(self, leg: Leg) -> bool:
+        """Whether a lot or more is held beyond what the lane wants."""
+        event = leg.event
+        if event is None:
+            return False
+        lot = self.hub.instruments[event.symbol].rules.qty_step
+        return excess_qty(self.cohort.table.lane(leg.row, leg.symbol_index)) >= lot
 
     def _doubt(self, leg: Leg) -> None:
         """The order may exist: block increases and find out."""

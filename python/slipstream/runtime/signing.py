@@ -8,11 +8,15 @@ what is signed is sent while the next chunk is being signed.
 import asyncio
 import select
 from collections.abc import Callable, Sequence
+from typing import Final
 
-from slipstream._core import SignerError, SigningQueue
+from slipstream._core import SignerError, SigningQueue, sign_many
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_S, TimeNs
 from slipstream.venues.base import SignJob
+
+INLINE_MAX: Final = 3
+"""So few signatures are made at once: waking the thread costs more."""
 
 Signed = bytes | SignerError
 Deliver = Callable[[int, list[Signed], TimeNs], None]
@@ -35,7 +39,9 @@ class SigningThread:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._queue.fileno(), self._on_ready)
-        if jobs:
+        if len(jobs) <= INLINE_MAX:
+            deliver(0, sign_many(jobs), self._clock.now_ns())
+        else:
             number = self._queue.submit(jobs)
             self._waiting[number] = deliver
             self._left[number] = len(jobs)

@@ -55,11 +55,14 @@ _SHORT_LIFE_NS: Final = NS_PER_S
 class _Exchange:
     """A request on its way to its callback."""
 
-    __slots__ = ("deadline_ns", "on_result", "request")
+    __slots__ = ("deadline_ns", "on_result", "request", "write_by_ns")
 
-    def __init__(self, request: bytes, deadline_ns: int, on_result: ResultSink) -> None:
+    def __init__(
+        self, request: bytes, deadline_ns: int, write_by_ns: int, on_result: ResultSink
+    ) -> None:
         self.request = request
         self.deadline_ns = deadline_ns
+        self.write_by_ns = write_by_ns
         self.on_result = on_result
 
 
@@ -254,15 +257,26 @@ class PinnedConnection:
         self._flush("connection closed by us")
         self._wake(errors.NotSent("connection closed by us"))
 
-    def send(self, request: bytes, *, deadline_ns: int, on_result: ResultSink) -> TimeNs | None:
+    def send(
+        self,
+        request: bytes,
+        *,
+        deadline_ns: int,
+        on_result: ResultSink,
+        write_by_ns: int | None = None,
+    ) -> TimeNs | None:
         """Write a request, or queue it behind the one in flight.
+
+        A request that is still queued at ``write_by_ns`` is ``NotSent``: what it says is of its
+        moment. ``None`` = any time before the deadline.
 
         Returns:
             When it was handed to the socket; ``None`` when it was queued or cannot be sent (the
             callback then comes in a later turn of the loop).
         """
         now_ns = self.clock.now_ns()
-        exchange = _Exchange(request, deadline_ns, on_result)
+        latest_ns = deadline_ns if write_by_ns is None else min(write_by_ns, deadline_ns)
+        exchange = _Exchange(request, deadline_ns, latest_ns, on_result)
         if self._is_up and self._busy is None and deadline_ns > now_ns:
             transport = self._wire.transport if self._wire is not None else None
             if transport is not None and not transport.is_closing():
@@ -342,8 +356,8 @@ class PinnedConnection:
             reason = self._failure
         else:
             self._queue.append(exchange)
-            if self._timer is None or exchange.deadline_ns < self._timer_at_ns:
-                self._arm(exchange.deadline_ns, now_ns)
+            if self._timer is None or exchange.write_by_ns < self._timer_at_ns:
+                self._arm(exchange.write_by_ns, now_ns)
             if not self._is_up:
                 self._connect_soon()
             return
@@ -357,10 +371,10 @@ class PinnedConnection:
             if transport is None or transport.is_closing():
                 return
             exchange = self._queue.popleft()
-            if exchange.deadline_ns > now_ns:
+            if exchange.write_by_ns > now_ns:
                 self._write(transport, exchange, now_ns)
             else:
-                exchange.on_result(NotSent("the deadline passed in the queue"), now_ns)
+                exchange.on_result(NotSent("its time passed in the queue"), now_ns)
 
     def _arm(self, deadline_ns: int, now_ns: TimeNs) -> None:
         if self._timer is not None:
@@ -372,15 +386,15 @@ class PinnedConnection:
     def _on_timer(self) -> None:
         self._timer = None
         now_ns = self.clock.now_ns()
-        late = [each for each in self._queue if each.deadline_ns <= now_ns]
+        late = [each for each in self._queue if each.write_by_ns <= now_ns]
         if late:
-            self._queue = deque(each for each in self._queue if each.deadline_ns > now_ns)
+            self._queue = deque(each for each in self._queue if each.write_by_ns > now_ns)
         if self._busy is not None and self._busy.deadline_ns <= now_ns:
             self._drop_wire("no reply by the deadline")
             self._reconnect()
         for exchange in late:
-            exchange.on_result(NotSent("the deadline passed in the queue"), now_ns)
-        pending = [each.deadline_ns for each in self._queue]
+            exchange.on_result(NotSent("its time passed in the queue"), now_ns)
+        pending = [each.write_by_ns for each in self._queue]
         if self._busy is not None:
             pending.append(self._busy.deadline_ns)
         if pending:

@@ -21,7 +21,7 @@ from slipstream.domain.outcome import (
 )
 from slipstream.transport import http
 from slipstream.transport.token_bucket import TokenBucket
-from slipstream.units import TimeNs
+from slipstream.units import NS_PER_S, TimeNs
 from slipstream.venues.aster import answers, faults, limits, wire
 from slipstream.venues.aster.auth import CLIENT_ORDER_ID_OFFSET, Parameters, order_parameters
 from slipstream.venues.aster.limits import Endpoint
@@ -31,6 +31,9 @@ from slipstream.venues.base import KeyStatus, OutcomeSink, SignJob
 __all__ = ["AsterGateway"]
 
 _OK: Final = 200
+QUEUED_NS_MAX: Final = NS_PER_S
+"""How long an order may wait behind another one of its follower: its bound is of its moment."""
+
 _PAGE_SIZE: Final = 1_000
 _PAGE_COUNT_MAX: Final = 50
 _CLOSING_MAX: Final = 1_000
@@ -122,6 +125,7 @@ class AsterGateway:
         sent_ns = self._connection.send(
             self._template.with_body(signed),
             deadline_ns=deadline_ns,
+            write_by_ns=now_ns + QUEUED_NS_MAX,
             on_result=partial(self._on_result, client_order_id, on_outcome),
         )
         return now_ns if sent_ns is None else sent_ns
