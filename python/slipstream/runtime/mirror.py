@@ -366,7 +366,13 @@ class Mirror:
         if wish.opening is leg and wish.leg is None:
             self._queue(event, leg.row, leg=1)
         elif wish.leg is leg and wish.is_timed:
-            self._queue(event, leg.row, reductions_only=True, exit_since_ns=leg.exit_since_ns)
+            # What never had an order may still have its one opening, while it is young enough.
+            self._queue(
+                event,
+                leg.row,
+                reductions_only=bool(leg.attempts),
+                exit_since_ns=leg.exit_since_ns,
+            )
 
     def _next(self, leg: Leg) -> None:
         """A lane became free: let go whatever waits for it."""
