@@ -26,7 +26,7 @@ from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
 from slipstream.venues.base import OrderGateway, SignJob
 
 ANSWER_TIMEOUT_NS: Final = 10 * NS_PER_S
-FIRST_LEGS: Final = 96
+FIRST_LEGS: Final = 32
 """Legs that are made and signed while the claim is being committed."""
 
 CHUNK_LEGS: Final = 64
@@ -97,9 +97,10 @@ class FanOut:
             cursor=cursor,
         )
         burst = _Burst(self)
+        claim = self._store.commit(commit)
         self._sign(burst, take_legs(planned, FIRST_LEGS))
         try:
-            result = await self._store.commit(commit)
+            result = await claim
         except StoreError:
             burst.abandon()
             raise
