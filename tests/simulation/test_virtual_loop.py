@@ -17,8 +17,8 @@ class Echo(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data)  # type: ignore[attr-defined]
+    def data_received(self, chunk: bytes) -> None:
+        self.transport.write(chunk)  # type: ignore[attr-defined]
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.append(exc)
@@ -31,8 +31,8 @@ class Hearer(Echo):
         self.loop = loop
         self.heard: list[tuple[int, bytes]] = []
 
-    def data_received(self, data: bytes) -> None:
-        self.heard.append((self.loop.now_ns - START_NS, data))
+    def data_received(self, chunk: bytes) -> None:
+        self.heard.append((self.loop.now_ns - START_NS, chunk))
 
 
 def test_time_jumps_to_the_next_timer_and_keeps_nanoseconds() -> None:
@@ -76,7 +76,7 @@ def test_bytes_arrive_in_order_after_the_latency() -> None:
         await asyncio.sleep(0.001)
         transport.write(b"b")
         await asyncio.sleep(0.001)
-        return [(at_ns - begin_ns, data) for at_ns, data in hearer.heard]
+        return [(at_ns - begin_ns, chunk) for at_ns, chunk in hearer.heard]
 
     assert run_virtual(main) == [(100_000, b"a"), (1_100_000, b"b")]
 
@@ -91,7 +91,7 @@ def test_jitter_never_reorders_a_connection_and_repeats_with_its_seed() -> None:
         return list(hearer.heard)
 
     first = run_virtual(main, network=Network(jitter_ns=900_000, seed=4))
-    assert [data[0] for _, data in first] == list(range(50))
+    assert [chunk[0] for _, chunk in first] == list(range(50))
     assert first == run_virtual(main, network=Network(jitter_ns=900_000, seed=4))
     assert first != run_virtual(main, network=Network(jitter_ns=900_000, seed=5))
 
@@ -107,11 +107,11 @@ def test_a_stalled_link_delivers_when_it_resumes_and_a_reset_one_never() -> None
         assert hearer.heard == []
         link.resume()
         await asyncio.sleep(1)
-        assert [data for _, data in hearer.heard] == [b"a"]
+        assert [chunk for _, chunk in hearer.heard] == [b"a"]
         transport.write(b"b")
         link.reset()
         await asyncio.sleep(1)
-        assert [data for _, data in hearer.heard] == [b"a"]
+        assert [chunk for _, chunk in hearer.heard] == [b"a"]
         assert [type(each) for each in hearer.lost] == [ConnectionResetError]
 
     run_virtual(main)
@@ -125,7 +125,7 @@ def test_closing_delivers_what_was_written_and_ends_both_sides() -> None:
         transport.write(b"last words")
         transport.close()
         await asyncio.sleep(1)
-        assert [data for _, data in servers[0].heard] == [b"last words"]
+        assert [chunk for _, chunk in servers[0].heard] == [b"last words"]
         assert client.lost == [None]
         assert servers[0].lost == [None]
 
@@ -153,8 +153,8 @@ def test_executors_run_inline_and_threadsafe_calls_work() -> None:
 
 def test_a_failure_inside_a_protocol_fails_the_run() -> None:
     class Broken(Echo):
-        def data_received(self, data: bytes) -> None:
-            raise ValueError(data)
+        def data_received(self, chunk: bytes) -> None:
+            raise ValueError(chunk)
 
     async def main(loop: VirtualLoop) -> None:
         loop.network.listen(Broken, 80)

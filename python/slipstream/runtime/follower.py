@@ -22,7 +22,7 @@ from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.engine.breaker import Breaker
 from slipstream.engine.cohort import Cohort
 from slipstream.engine.effects import ReportIncident
-from slipstream.errors import SlipstreamError, VenueError
+from slipstream.errors import CoreError, SlipstreamError, UnknownOutcome, VenueError
 from slipstream.runtime.holdings import Holdings
 from slipstream.runtime.hub import VenueHub
 from slipstream.transport.clock import Clock
@@ -125,7 +125,7 @@ class Follower:
         """
         await self.gateway.start()
         snapshot = await self.gateway.account()
-        self.on_snapshot(snapshot)
+        self._believe(snapshot)
         self.is_ready = True
         return snapshot
 
@@ -144,7 +144,13 @@ class Follower:
             VenueError: the venue did not answer.
         """
         self.is_reading_wanted = False
-        self.on_snapshot(await self.gateway.account())
+        self._believe(await self.gateway.account())
+
+    def _believe(self, snapshot: AccountSnapshot) -> None:
+        try:
+            self.on_snapshot(snapshot)
+        except (CoreError, OverflowError) as error:
+            raise UnknownOutcome(f"the account's numbers do not fit: {error}") from error
 
     def on_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace what is known by a whole reading."""
@@ -152,6 +158,8 @@ class Follower:
         self.is_hedge = snapshot.is_hedge
         self.stated_ns = snapshot.received_ns
         self._publish(snapshot.received_ns, equity=snapshot.equity, free=snapshot.available)
+        if self.gates & SkipReason.FOLLOWER_STATE_STALE.mask:
+            self.set_gate(SkipReason.FOLLOWER_STATE_STALE, is_on=False)
 
     def join(self, membership: Membership) -> None:
         """Take a place in a cohort, instead of an earlier one under the same leader."""
@@ -189,20 +197,31 @@ class Follower:
         self.set_gate(SkipReason.BREAKER_OPEN, is_on=False)
 
     def on_events(self, events: Sequence[AccountEvent]) -> None:
-        """Take what the stream brought. Fills are ours: the order's own answer tells of them."""
+        """Take what the stream brought. Fills are ours: the order's own answer tells of them.
+
+        Never raises: numbers that do not fit are not believed, the account is read instead, and
+        until that worked this follower does not open.
+        """
         for event in events:
-            if isinstance(event, AccountUpdate):
-                self._on_account_update(event)
-            elif isinstance(event, LeverageUpdate):
-                self._on_leverage(event)
-            elif isinstance(event, FeedUp):
-                # What happened while nobody listened is read.
-                self.is_reading_wanted = self.is_reading_wanted or self._was_streaming
-                self.is_streaming = self._was_streaming = True
-            elif isinstance(event, FeedDown):
-                self.is_streaming = False
-            elif isinstance(event, PositionDoubt):
+            try:
+                self._on_event(event)
+            except (CoreError, OverflowError):
                 self.is_reading_wanted = True
+                self.set_gate(SkipReason.FOLLOWER_STATE_STALE, is_on=True)
+
+    def _on_event(self, event: AccountEvent) -> None:
+        if isinstance(event, AccountUpdate):
+            self._on_account_update(event)
+        elif isinstance(event, LeverageUpdate):
+            self._on_leverage(event)
+        elif isinstance(event, FeedUp):
+            # What happened while nobody listened is read.
+            self.is_reading_wanted = self.is_reading_wanted or self._was_streaming
+            self.is_streaming = self._was_streaming = True
+        elif isinstance(event, FeedDown):
+            self.is_streaming = False
+        elif isinstance(event, PositionDoubt):
+            self.is_reading_wanted = True
 
     def _on_account_update(self, update: AccountUpdate) -> None:
         self.doubted |= self._holdings.update(update)
