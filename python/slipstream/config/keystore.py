@@ -31,13 +31,12 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import accumulate
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
 import msgspec
 
-from slipstream._core import KeyEncryptionKey, SealedKey, SealedKeyRecord, Signer
+from slipstream._core import KeyEncryptionKey, SealedKey, SealedKeyRecord, Signer, key_fault
 from slipstream.config.secret_input import wipe
 from slipstream.errors import ConfigError, KeystoreError, SignerError
 from slipstream.transport import clock
@@ -47,15 +46,12 @@ KIND: Final = "secp256k1"
 MODE: Final = 0o600
 SIZE_MAX: Final = 64 * 1024 * 1024
 """Most bytes of a file that is read."""
-DEPTH_MAX: Final = 8
-"""Deepest nesting that is parsed; the format has 3."""
 MEMORY_KIB: Final = 64 * 1024
 PASSES: Final = 3
 LANES: Final = 4
 SALT_LENGTH: Final = 24
 """Bytes; a multiple of three, so that its base64 has one spelling only."""
 
-_BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VENUE: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -297,12 +293,13 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(path: Path, written: bytes) -> _Contents:
-    # The parser's own guard is the interpreter's recursion limit, which other libraries raise
-    # until the C stack no longer suffices.
-    if _depth(written) > DEPTH_MAX:
-        _refuse(path, f"expected JSON nested at most {DEPTH_MAX} deep, found more")
+    # Also guards the parser's stack: its own guard is the interpreter's recursion limit, which
+    # other libraries raise until the C stack no longer suffices.
+    fault = key_fault(written)
+    if fault is not None:
+        _refuse(path, f"expected a whole JSON document, found: {fault}")
     try:
-        raw = json.loads(written, object_pairs_hook=_unique)
+        raw = json.loads(written)
     except ValueError as error:
         raise ConfigError(f"{path}: expected a whole JSON document, found: {error}") from error
     version = raw.get("version") if isinstance(raw, dict) else None
@@ -333,18 +330,6 @@ def _check_entries(path: Path, entries: Iterable[KeystoreEntry]) -> None:
         for time_text in filter(None, (entry.created, entry.rotated)):
             if _TIME.fullmatch(time_text) is None:
                 _refuse(path, f"entry {entry.id!r}: expected a time like 2026-11-21T09:00:00Z")
-
-
-def _depth(written: bytes) -> int:
-    steps = (1 if bracket in b"[{" else -1 for bracket in _BRACKETS.findall(written))
-    return max(accumulate(steps), default=0)
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        raise ValueError("a name given twice in one object")
-    return unique
 
 
 def _write(path: Path, written: bytes, *, expected: bytes | None) -> None:

@@ -194,7 +194,7 @@ def test_other_documents_are_refused(path: Path, written: bytes) -> None:
 def test_a_name_given_twice_in_the_document_is_refused(path: Path, template: bytes) -> None:
     path.write_bytes(template.replace(b'"version": 1', b'"version": 1, "version": 1'))
 
-    with pytest.raises(ConfigError, match="given twice"):
+    with pytest.raises(ConfigError, match="appears twice"):
         list_entries(path)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeVar
 
-from slipstream._core import FixedError, parse_fixed
+from slipstream._core import FixedError, key_fault, parse_fixed
 from slipstream.errors import ConfigError
 
 FOUND_LENGTH_MAX: Final = 60
@@ -23,15 +23,6 @@ def _shown(found: object) -> str:
     return text if len(text) <= FOUND_LENGTH_MAX else text[:FOUND_LENGTH_MAX] + "..."
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {_shown(twice)} comes twice")
-    return fields
-
-
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
@@ -42,15 +33,14 @@ def parse_json(text: bytes, place: str) -> object:
     Raises:
         ConfigError: not UTF-8, not JSON, a key twice, NaN or infinity, nested or long past reason.
     """
+    fault = key_fault(text)
+    if fault is not None:
+        raise ConfigError(f"{place}: {fault}, expected JSON")
     try:
-        return json.loads(
-            text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
-        )
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ConfigError(
-            f"{place}: found {_shown(text.decode('utf-8', 'replace'))}, expected JSON ({reason})"
-        ) from error
+        return json.loads(text.decode("utf-8"), parse_constant=_no_constant)
+    except ValueError as error:
+        found = _shown(text.decode("utf-8", "replace"))
+        raise ConfigError(f"{place}: found {found}, expected JSON ({error})") from error
 
 
 @dataclass(frozen=True, slots=True)
