@@ -26,7 +26,7 @@ from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
 from slipstream.venues.base import OrderGateway, SignJob
 
 ANSWER_TIMEOUT_NS: Final = 10 * NS_PER_S
-FIRST_LEGS: Final = 32
+FIRST_LEGS: Final = 16
 """Legs that are made and signed while the claim is being committed."""
 
 CHUNK_LEGS: Final = 64
