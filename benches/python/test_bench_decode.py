@@ -137,7 +137,7 @@ def test_answer(benchmark: Any) -> None:  # noqa: ANN401
 
     def answer() -> None:
         on_result = partial(made._on_result, NAME, ignore)
-        connection._busy = http._Exchange(b"", 2**62, on_result)
+        connection._busy = http._Exchange(b"", 2**62, 2**62, on_result)
         wire.data_received(REPLY)
 
     benchmark(answer)
