@@ -39,6 +39,10 @@ LEADER: Final = "leader"
 LEADER_BALANCE: Final = "40000"
 FOLLOWER_BALANCE: Final = "10000"
 ALLOCATIONS: Final = ("1000", "2000", "3000", "5000")
+TRADE_DELAY_MS: Final = 20
+"""The leader trades when this process has read the answer to its request: what an engine does not
+do besides must not be in its latency."""
+
 LIVE_TIMEOUT_S: Final = 60
 PPM: Final = 1_000_000
 _BATCH: Final = 500
@@ -258,6 +262,7 @@ class Trial:
                 "symbol": trade.symbol,
                 "side": trade.side,
                 "fills": [list(fill) for fill in trade.fills],
+                "delay_ms": TRADE_DELAY_MS,
             },
         )
 

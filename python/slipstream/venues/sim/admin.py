@@ -4,6 +4,7 @@ Everything here is under ``/_sim/`` on a port of its own and none of it exists o
 real venue. Bodies are JSON; lists are taken where one would otherwise call many times.
 """
 
+import asyncio
 import resource
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from slipstream.venues.sim.server import SimulatedVenue
 
 Json = dict[str, Any]
+DELAY_MS_MAX: Final = 10_000
 SIDES: Final = {"BUY": BUY, "SELL": SELL}
 
 
@@ -91,7 +93,7 @@ class Admin:
             ("POST", "/_sim/faults"): self._each(self._add_fault),
             ("GET", "/_sim/faults"): self._faults,
             ("DELETE", "/_sim/faults"): self._clear_faults,
-            ("POST", "/_sim/trade"): self._each(self._trade),
+            ("POST", "/_sim/trade"): self._each(self._trade_when_due),
             ("POST", "/_sim/book"): self._each(self._set_book),
             ("POST", "/_sim/market"): self._each(self._set_market),
             ("POST", "/_sim/mark"): self._each(self._set_mark),
@@ -288,6 +290,16 @@ class Admin:
         return {"cleared": self._venue.faults.clear()}
 
     # -- market -------------------------------------------------------------------
+
+    def _trade_when_due(self, body: Json) -> Json:
+        """Trade at once, or with ``delay_ms`` a little after this request was answered."""
+        delay_ms = body.pop("delay_ms", 0)
+        if type(delay_ms) is not int or not 0 <= delay_ms <= DELAY_MS_MAX:
+            raise AdminError(f"delay_ms: expected 0 to {DELAY_MS_MAX}, found {delay_ms!r}")
+        if not delay_ms:
+            return self._trade(body)
+        asyncio.get_running_loop().call_later(delay_ms / 1000, self._trade, body)
+        return {"due_in_ms": delay_ms}
 
     def _trade(self, body: Json) -> Json:
         venue = self._venue
