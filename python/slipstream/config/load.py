@@ -15,7 +15,6 @@ from slipstream.config.model import (
     Config,
     EngineConfig,
     FollowerConfig,
-    HealPolicy,
     LeaderConfig,
     LimitPolicy,
     MinimumPolicy,
@@ -109,9 +108,6 @@ def _engine(section: Section) -> EngineConfig:
         database=section.take("database", _database, plain.database),
         keystore=section.take("keystore", values.text, plain.keystore),
         control_socket=section.take("control_socket", values.text, plain.control_socket),
-        audit_interval_ns=section.take(
-            "audit_interval", values.duration(NS_PER_S, _DAY_NS), plain.audit_interval_ns
-        ),
         retention_ns=section.take(
             "retention", values.duration(_DAY_NS, 3_650 * _DAY_NS), plain.retention_ns
         ),
@@ -195,7 +191,6 @@ def _follower(
         account=section.need("account", values.address),
         key=section.need("key", values.key_name),
         mode=min(asked, mode_max, key=modes.index),
-        heal=section.take("heal", values.choice(HealPolicy), plain.heal),
         stale_leader=stale,
         flatten_after_ns=flatten_after_ns,
         orders_per_minute=section.take(

@@ -31,14 +31,6 @@ class MirrorMode(StrEnum):
     NOTIONAL = "notional"
 
 
-class HealPolicy(StrEnum):
-    """What an audit may do about a difference: report, lower exposure, or restore it."""
-
-    OFF = "off"
-    REDUCE = "reduce"
-    FULL = "full"
-
-
 class StalePolicy(StrEnum):
     """What to do while a leader's stream cannot be trusted."""
 
@@ -85,7 +77,6 @@ class EngineConfig:
     database: str = "sqlite:///slipstream.db"
     keystore: str = "slipstream.keys"
     control_socket: str = "slipstream-control/control.sock"
-    audit_interval_ns: int = 60 * NS_PER_S
     retention_ns: int = 7 * 86_400 * NS_PER_S
     """How long settled rows of the ledger are kept; at least 24 h."""
 
@@ -185,7 +176,6 @@ class FollowerConfig:
     account: str
     key: str
     mode: RunMode = RunMode.SHADOW
-    heal: HealPolicy = HealPolicy.REDUCE
     stale_leader: StalePolicy = StalePolicy.HOLD
     flatten_after_ns: int | None = None
     orders_per_minute: int = 300
