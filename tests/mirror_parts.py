@@ -316,11 +316,8 @@ class Stage:
         self._numbers = count(1)
         traits = VenueTraits(
             venue=VENUE,
-            is_margin_pushed=True,
-            are_fills_confirmed_by_account_update=True,
             absent_after_ns=0,
             lookup_lag_ns=0,
-            quote_asset="USDT",
         )
         self.hub = VenueHub(
             traits, {SYMBOL: INSTRUMENT}, cast("BookFeed", self.books), is_reserving=reserving

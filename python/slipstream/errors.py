@@ -23,7 +23,6 @@ __all__ = [
     "CoreError",
     "DecodeError",
     "FeedError",
-    "FeedStale",
     "FixedError",
     "InvariantError",
     "KeystoreError",
@@ -31,7 +30,6 @@ __all__ = [
     "RateLimited",
     "Rejected",
     "SchemaError",
-    "SequenceGap",
     "SignerError",
     "SlipstreamError",
     "StoreError",
@@ -81,14 +79,6 @@ class Unauthorized(VenueError):
 
 class FeedError(SlipstreamError):
     """A stream can no longer be trusted."""
-
-
-class SequenceGap(FeedError):
-    """A message is missing."""
-
-
-class FeedStale(FeedError):
-    """A stream was silent past its bound."""
 
 
 class DecodeError(FeedError):

@@ -312,7 +312,7 @@ class World:
             keys(),
             self.clock,
             random.Random(self.seed),
-            Options(weight_factor=WEIGHT_FACTOR),
+            Options(),
             self.store,
             signing,
         )

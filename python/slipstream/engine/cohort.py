@@ -5,7 +5,7 @@ planned legs and the ledger rows that make them durable. It decides; it never se
 never reads a clock. All arithmetic is the core's (``plan_cohort``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -346,12 +346,6 @@ class Cohort:
         else:
             known.attempt += 1
         return known
-
-    def rows_of(self, followers: Iterable[FollowerId] | None) -> list[int]:
-        """Return the rows of some followers, or of all."""
-        if followers is None:
-            return list(range(len(self.members)))
-        return [row for each in followers if (row := self._row_by_follower.get(each)) is not None]
 
 
 def _contract_targets(intent: MirrorIntent, instrument: Instrument) -> tuple[int, int]:

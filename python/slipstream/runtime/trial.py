@@ -182,9 +182,7 @@ class Trial:
             self.keystore,
             clock=SystemClock(),
             source=random.Random(settings.seed),  # noqa: S311 - jitter, not a secret
-            options=Options(
-                weight_factor=self.weight_factor, is_depth_reserved=settings.is_depth_reserved
-            ),
+            options=Options(is_depth_reserved=settings.is_depth_reserved),
         )
         self.engine.store.log([self._session_row(config)])
         failures = await self.engine.start()

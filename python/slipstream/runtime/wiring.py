@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
 from slipstream._core import BookView, Signer
 from slipstream.config.keystore import Keystore
@@ -59,16 +58,12 @@ from slipstream.units import NS_PER_MS, TimeNs
 from slipstream.venues.base import MarketReader
 from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoints, venue
 
-WEIGHT_PER_MINUTE: Final = 2_400
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a demo or a bench changes. ``weight_factor`` raises the address budget as the
-    simulated venue's limit was raised; ``is_depth_reserved=False`` plans every follower on the
+    """What a demo or a bench changes. ``is_depth_reserved=False`` plans every follower on the
     whole book, to show what the reservation is for."""
 
-    weight_factor: int = 1
     is_depth_reserved: bool = True
 
 
@@ -136,7 +131,6 @@ class Wiring:
                 chosen.rest or endpoints.rest, chosen.ws or endpoints.stream, chain
             )
         adapter = venue(name, endpoints, clock=self.clock, source=self.source)
-        adapter.budget.set_window_max(WEIGHT_PER_MINUTE * self.options.weight_factor)
         reader = adapter.make_reader(on_report=lambda text: self.tell("INSTRUMENTS", text))
         await reader.venue_time_ms()
         instruments = await reader.instruments()

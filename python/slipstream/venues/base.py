@@ -34,11 +34,8 @@ class VenueTraits:
     """
 
     venue: VenueId
-    is_margin_pushed: bool
-    are_fills_confirmed_by_account_update: bool
     absent_after_ns: int
     lookup_lag_ns: int
-    quote_asset: str
 
 
 @dataclass(frozen=True, slots=True)

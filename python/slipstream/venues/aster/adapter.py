@@ -22,14 +22,11 @@ __all__ = ["TRAITS", "AsterAdapter"]
 
 TRAITS: Final = VenueTraits(
     venue=wire.VENUE,
-    is_margin_pushed=False,
-    are_fills_confirmed_by_account_update=True,
     absent_after_ns=limits.ABSENT_AFTER_NS,
     lookup_lag_ns=limits.LOOKUP_LAG_NS,
-    quote_asset="USDT",
 )
-"""No event carries leverage or initial margin; ``ACCOUNT_UPDATE`` confirms fills of equal ``T``
-(aster.md, section 8)."""
+"""How long an order may still show up, and how long lookups lag
+(aster.md, sections 2 and 6)."""
 
 
 class AsterAdapter:
