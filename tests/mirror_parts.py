@@ -179,6 +179,7 @@ class DeskGateway:
         self._signer = Signer.from_secret(seed.to_bytes(32, "big"), SCHEMA)
         self._asked: list[OrderRequest] = []
         self.is_signing_broken = False
+        self.is_sending_broken = False
 
     async def start(self) -> None:
         raise NotImplementedError
@@ -192,6 +193,8 @@ class DeskGateway:
 
     def transmit(self, signed: bytes, *, deadline_ns: TimeNs, on_outcome: OutcomeSink) -> TimeNs:
         del deadline_ns
+        if self.is_sending_broken:
+            raise RuntimeError("a bug in the way out")
         self._desk.append(Sent(signed, self._asked[-1], on_outcome))
         return TimeNs(1_500 * NS_PER_MS)
 

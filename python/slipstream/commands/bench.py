@@ -45,7 +45,7 @@ def bench(
 
     Everything runs locally, the simulated venue in a process of its own on the same cores. Each
     figure is printed beside its peer or its floor from the same run; compare ratios, not hosts.
-    Takes about a minute with --quick, several without.
+    Takes a minute or two, less with --quick.
     """
     rounds = ROUNDS_QUICK if quick else ROUNDS
     figures: dict[str, Any] = {

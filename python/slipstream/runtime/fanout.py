@@ -14,7 +14,7 @@ from typing import Final
 from slipstream._core import SignerError
 from slipstream.domain.cohort import CohortCommit
 from slipstream.domain.ids import FollowerId, LeaderId
-from slipstream.domain.outcome import NotSent, RequestOutcome
+from slipstream.domain.outcome import NotSent, RequestOutcome, Unknown
 from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Planned
 from slipstream.engine.leglife import Leg
@@ -149,19 +149,25 @@ class FanOut:
 
     def send(self, leg: Leg, signed: Signed) -> None:
         """Hand one signed order to its connection. Never raises."""
-        attempt = leg.current
         if isinstance(signed, SignerError):
             self._withdraw(leg, f"SIGNER: {signed}")
             return
-        refusal = self._may_send(leg)
+        try:
+            refusal = self._may_send(leg)
+        except Exception as error:  # noqa: BLE001 - the leg's bulkhead: a bug stays its own
+            refusal = f"BUG: {type(error).__name__}: {error}"
         if refusal is not None:
             self._withdraw(leg, refusal)
             return
-        attempt.sent_ns = self._gateways[leg.member.follower].transmit(
-            signed,
-            deadline_ns=TimeNs(self._clock.now_ns() + ANSWER_TIMEOUT_NS),
-            on_outcome=partial(self._on_outcome, leg),
-        )
+        deadline_ns = TimeNs(self._clock.now_ns() + ANSWER_TIMEOUT_NS)
+        on_outcome = partial(self._on_outcome, leg)
+        try:
+            gateway = self._gateways[leg.member.follower]
+            leg.current.sent_ns = gateway.transmit(
+                signed, deadline_ns=deadline_ns, on_outcome=on_outcome
+            )
+        except Exception as error:  # noqa: BLE001 - the leg's bulkhead: bytes may have left
+            on_outcome(Unknown(f"BUG: {type(error).__name__}: {error}"), self._clock.now_ns())
 
     def imitate(self, leg: Leg) -> None:
         """Fill a paper or shadow order inside this process."""

@@ -104,6 +104,14 @@ async def test_a_signature_that_cannot_be_made_is_that_followers_alone() -> None
     assert reason.startswith("NOT_SENT: SIGNER")
 
 
+async def test_a_bug_on_one_followers_way_out_is_its_own_and_its_order_is_asked_about() -> None:
+    stage = Stage(("live",) * 4)
+    stage.gateways[FollowerId("f2")].is_sending_broken = True
+    await stage.move(units(2))
+    assert len(stage.take_sent()) == 3
+    assert [leg.member.follower for leg in stage.resolver.asked] == ["f2"]
+
+
 async def test_a_switch_thrown_while_the_claim_was_written_stops_the_order() -> None:
     stage = Stage()
     stage.store.is_held = True
