@@ -18,6 +18,7 @@ from slipstream.domain.instrument import Instrument
 from slipstream.engine.cohort import Cohort
 from slipstream.engine.leader import LeaderTracker
 from slipstream.engine.position import LaneKey
+from slipstream.runtime import points
 from slipstream.runtime.follower import Follower
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
@@ -144,14 +145,19 @@ def allowed(mirror: MirrorConfig, leader: LeaderConfig) -> frozenset[str]:
 class Recorder:
     """Writes how legs ended; what the ledger does not take becomes an incident."""
 
-    def __init__(self, store: Store, report: Report) -> None:
+    def __init__(
+        self, store: Store, report: Report, at_point: points.AtPoint = points.pass_by
+    ) -> None:
         """Keep the partners."""
+        self._at_point = at_point
         self._store = store
         self._report = report
 
     def __call__(self, results: Sequence[LegResult]) -> None:
         """Write, and look at the result when it is there."""
-        self._store.record(results).add_done_callback(partial(self._on_recorded, len(results)))
+        recorded = self._store.record(results)
+        self._at_point(points.RECORD_ASKED)
+        recorded.add_done_callback(partial(self._on_recorded, len(results)))
 
     def _on_recorded(self, count: int, done: "asyncio.Future[RecordResult]") -> None:
         if done.cancelled():
@@ -161,6 +167,7 @@ class Recorder:
             detail = f"{count} results: {type(error).__name__}: {error}"
             self._report("RECORD_FAILED", None, detail)
             return
+        self._at_point(points.RECORD_DURABLE)
         result = done.result()
         for kind, keys in (
             ("RECORD_REPEATED", result.repeated),

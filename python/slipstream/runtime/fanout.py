@@ -19,6 +19,7 @@ from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Planned
 from slipstream.engine.leglife import Leg
 from slipstream.errors import InvariantError, StoreError
+from slipstream.runtime import points
 from slipstream.runtime.signing import Deliver, Signed, SigningThread
 from slipstream.store.base import Store
 from slipstream.transport.clock import Clock
@@ -59,8 +60,10 @@ class FanOut:
         clock: Clock,
         may_send: MaySend,
         paper: PaperFill,
+        at_point: points.AtPoint = points.pass_by,
     ) -> None:
         """Keep the partners."""
+        self.at_point = at_point
         self._paper = paper
         self._leader = leader
         self._store = store
@@ -81,6 +84,7 @@ class FanOut:
         *,
         is_event: bool,
         cursor: tuple[str, str] | None = None,
+        claimed: str = points.CLAIM_DURABLE,
     ) -> bool:
         """Make a pass durable and send it; return False when its fills were mirrored before.
 
@@ -98,17 +102,19 @@ class FanOut:
         )
         burst = _Burst(self)
         claim = self._store.commit(commit)
+        self.at_point(points.CLAIM_ASKED)
         self._sign(burst, take_legs(planned, FIRST_LEGS))
         try:
             result = await claim
         except StoreError:
             burst.abandon()
             raise
+        self.at_point(claimed)
         if result.duplicates:
             burst.abandon()
             return False
         refused = (*result.conflicts, *result.already)
-        self._signing.wait(0)
+        self._signing.wait(burst.numbers, 0)
         burst.release(
             self._clock.now_ns(), {(each.follower_id, each.leg, each.attempt) for each in refused}
         )
@@ -122,12 +128,14 @@ class FanOut:
         turn_ends_ns = self._clock.now_ns() + TURN_NS
         while legs := take_legs(planned, CHUNK_LEGS):
             self._sign(burst, legs)
-            self._signing.wait(0)
+            self._signing.wait(burst.numbers, 0)
             if self._clock.now_ns() > turn_ends_ns:
                 await asyncio.sleep(0)
                 turn_ends_ns = self._clock.now_ns() + TURN_NS
         while True:
-            if self._signing.wait(TURN_NS):
+            if self._signing.wait(burst.numbers, TURN_NS):
+                if burst.has_sent:
+                    self.at_point(points.ALL_ORDERS_SENT)
                 return
             await asyncio.sleep(0)
 
@@ -143,7 +151,9 @@ class FanOut:
                 able.append(leg)
             except Exception as error:  # noqa: BLE001 - the leg's bulkhead: a bug stays its own
                 burst.spoil(leg, f"BUG: {type(error).__name__}: {error}")
-        self._signing.sign(jobs, burst.receiver(able))
+        number = self._signing.sign(jobs, burst.receiver(able))
+        if number is not None:
+            burst.numbers.append(number)
         if len(live) != len(legs):
             burst.imitate([leg for leg in legs if leg.member.mode != LIVE])
 
@@ -198,6 +208,8 @@ class _Burst:
 
     def __init__(self, fan_out: FanOut) -> None:
         self._fan_out = fan_out
+        self.numbers: list[int] = []
+        """What the signing thread calls this burst's jobs."""
         self._held: list[tuple[list[Leg], list[Signed]]] = []
         self._imitated: list[Leg] = []
         self._spoilt: list[tuple[Leg, str]] = []
@@ -205,6 +217,11 @@ class _Burst:
         self._claimed_ns: TimeNs | None = None
         self._is_abandoned = False
         self._rank = 0
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether any order of the pass was let go."""
+        return bool(self._rank)
 
     def abandon(self) -> None:
         """The claim did not come to be: nothing that is signed goes out."""
@@ -268,3 +285,5 @@ class _Burst:
                 fan_out.refuse(leg)
             else:
                 fan_out.send(leg, payload)
+                is_first = attempt.rank == 0
+                fan_out.at_point(points.FIRST_ORDER_SENT if is_first else points.LATER_ORDER_SENT)

@@ -16,6 +16,7 @@ from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.outcome import LegEnd
 from slipstream.engine.cohort import Cohort, Event
 from slipstream.engine.leglife import Leg
+from slipstream.runtime import points
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.units import NS_PER_MS, TimeNs
@@ -46,6 +47,7 @@ class Journal:
         later: Callable[[TimeNs, Callable[[], None]], None],
         stages: StageRecorder,
         times: FanOutTimes,
+        at_point: points.AtPoint = points.pass_by,
     ) -> None:
         """Write nothing until something happened."""
         self._leader = leader
@@ -55,6 +57,7 @@ class Journal:
         self._later = later
         self._stages = stages
         self._times = times
+        self._at_point = at_point
         self._ended: deque[_Ended] = deque()
         self._results: list[LegResult] = []
         self._is_due = False
@@ -145,6 +148,7 @@ class Journal:
         rows = [self._row(self._ended.popleft()) for _ in range(min(count, len(self._ended)))]
         if rows:
             self._log(rows)
+            self._at_point(points.LINES_GIVEN)
 
     def _row(self, ended: _Ended) -> ActivityRow:
         leg, intent = ended.leg, ended.event.intent

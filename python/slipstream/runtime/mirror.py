@@ -29,6 +29,7 @@ from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Cohort, Event, Planned
 from slipstream.engine.lane import excess_qty
 from slipstream.engine.leglife import Leg
+from slipstream.runtime import points
 from slipstream.runtime.fanout import FanOut
 from slipstream.runtime.follower import Follower
 from slipstream.runtime.hub import VenueHub
@@ -70,6 +71,7 @@ class Mirror:
         journal: Journal,
         later: Later,
         resolver: Resolver,
+        at_point: points.AtPoint = points.pass_by,
     ) -> None:
         """Keep the partners and become the one the fan-out and the resolver report to."""
         self.cohort = cohort
@@ -81,6 +83,7 @@ class Mirror:
         self._later = later
         self._wake: Callable[[], None] | None = None
         self.resolver = resolver
+        self._at_point = at_point
         fan_out.bind(self.on_outcome)
         resolver.bind(self.on_resolved)
         self._replans: dict[tuple[int, int | None, bool], Replan] = {}
@@ -107,6 +110,7 @@ class Mirror:
                 if fill.is_taker:
                     reservation.take_foreign(fill.side, fill.qty, venue_ts_ms=fill.venue_ts_ms)
         planned = self.cohort.begin(intent, market, reservation, now_ns=now_ns)
+        self._at_point(points.COHORT_PLANNED)
         is_new = await self._fan(planned, is_event=True, cursor=cursor)
         if not is_new:
             self._in_flight.difference_update(planned.legs)
@@ -138,11 +142,18 @@ class Mirror:
                 reductions_only=again.reductions_only,
                 exit_since_ns=again.exit_since_ns,
             )
-            await self._fan(planned, is_event=False)
+            is_flip = again.leg == 1
+            claimed = points.FLIP_OPENING_CLAIMED if is_flip else points.REDUCTION_CLAIMED_AGAIN
+            await self._fan(planned, is_event=False, claimed=claimed)
             self._after_plan(planned)
 
     async def _fan(
-        self, planned: Planned, *, is_event: bool, cursor: tuple[str, str] | None = None
+        self,
+        planned: Planned,
+        *,
+        is_event: bool,
+        cursor: tuple[str, str] | None = None,
+        claimed: str = points.CLAIM_DURABLE,
     ) -> bool:
         """Carry one planning pass out; False when its fills were mirrored before."""
         self.cohort.take(planned)
@@ -150,7 +161,9 @@ class Mirror:
             self._retry(leg)
         if not planned.rows:
             return True
-        return await self._fan_out.run(planned, self._take_legs, is_event=is_event, cursor=cursor)
+        return await self._fan_out.run(
+            planned, self._take_legs, is_event=is_event, cursor=cursor, claimed=claimed
+        )
 
     def _take_legs(self, planned: Planned, count: int) -> list[Leg]:
         """Make the next legs of a pass; their orders count as out from now on."""
@@ -205,8 +218,9 @@ class Mirror:
             self._contain(leg, error, at_ns)
 
     def _take_outcome(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
+        self._at_point(points.ANSWER_ARRIVED)
         attempt = leg.current
-        if not isinstance(outcome, NotSent):
+        if not _is_unsent(outcome):
             # Only now is it known that bytes left: the connection decides.
             attempt.on(leg_events.Sent())
         match outcome:
@@ -249,6 +263,7 @@ class Mirror:
         )
         self._release_depth(leg, report)
         self._followers[leg.member.follower].on_accepted(report.venue_order_id)
+        self._at_point(points.ANSWER_SETTLED)
         is_whole = report.filled_qty == attempt.request.qty
         self._record(leg, report, LegEnd.FILLED if is_whole else LegEnd.PARTIAL)
         if self._stays_wanted(leg) and self._holds_too_much(leg):
@@ -274,6 +289,7 @@ class Mirror:
         plan = leg.current.plan
         leg.current.on(leg_events.Timeout())
         self.cohort.table.mark_unknown(leg.row, leg.symbol_index, plan.position_side)
+        self._at_point(points.ORDER_UNKNOWN)
         self.resolver.add(leg)
 
     def on_resolved(self, leg: Leg, report: OrderReport | None, at_ns: TimeNs) -> None:
@@ -309,7 +325,8 @@ class Mirror:
                 leg.reason = leg.reason or f"NOT_SENT: {reason}"
                 end = LegEnd.FAILED
             case Limited():
-                leg.current.on(leg_events.Refused())
+                unsent = _is_unsent(outcome)
+                leg.current.on(leg_events.NotSent() if unsent else leg_events.Refused())
                 leg.reason = SkipReason.RATE_LIMITED
                 end = LegEnd.SKIPPED
             case Denied(code, reason):
@@ -456,3 +473,8 @@ class Mirror:
             leg.end = LegEnd.UNKNOWN
             self._end(leg)
         self._in_flight.clear()
+
+
+def _is_unsent(outcome: RequestOutcome) -> bool:
+    """Whether no byte of the order left this process."""
+    return isinstance(outcome, NotSent) or (isinstance(outcome, Limited) and outcome.is_ours)

@@ -24,6 +24,7 @@ from slipstream.engine.effects import (
 )
 from slipstream.engine.leader import LeaderTracker
 from slipstream.errors import FeedError, InvariantError, VenueError
+from slipstream.runtime import points
 from slipstream.runtime.attribution import describe, take_stock
 from slipstream.runtime.follower import Follower, Membership
 from slipstream.runtime.hub import VenueHub
@@ -74,6 +75,7 @@ class Pipeline:
         save_cursor: SaveCursor,
         health: Health,
         on_running: Callable[[], Awaitable[None]] | None = None,
+        at_point: points.AtPoint = points.pass_by,
     ) -> None:
         """Keep the partners. ``reader`` reads the leader's own account; it never trades.
 
@@ -105,6 +107,7 @@ class Pipeline:
         self._venue_ms = venue_ms
         self._save_cursor = save_cursor
         self._health = health
+        self._at_point = at_point
         self._on_running = on_running
         self._synced_ns = TimeNs(0)
         self._resync: asyncio.Task[None] | None = None
@@ -176,6 +179,7 @@ class Pipeline:
             case FeedUp():
                 self._down_since_ns = None
                 self._health.up()
+                self._at_point(points.FEED_UP)
                 self._spawn_resync()
             case FeedDown(reason):
                 if self._down_since_ns is None:
@@ -205,6 +209,7 @@ class Pipeline:
             self._spawn(_fail(f"more than {INTENTS_MAX} intents are waiting to be mirrored"))
             return
         self._inbox.append(emitted)
+        self._at_point(points.INTENT_ACCEPTED)
         self._wake.set()
 
     def _spawn(self, work: Coroutine[object, object, object]) -> None:
@@ -414,12 +419,15 @@ class Pipeline:
         except VenueError as error:
             self._journal.incident("BACKFILL_FAILED", detail=f"{symbol}, {reason}: {error}")
             return False
+        if fills:
+            self._at_point(points.FILLS_BACKFILLED)
         effects = self._tracker.on_backfill(symbol, fills, cursor, now_ns=self._clock.now_ns())
         self._apply(effects)
         is_acted_on = any(isinstance(effect, EmitIntent) for effect in effects)
         if cursor is not None and not is_acted_on and self._is_quiet(symbol):
             self._cursors[symbol] = cursor
             await self._save_cursor(symbol, cursor)
+            self._at_point(points.CURSOR_SAVED)
         return True
 
     def _is_quiet(self, symbol: str) -> bool:

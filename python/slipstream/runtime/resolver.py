@@ -23,6 +23,7 @@ from slipstream.engine.unknown import (
     UnknownOrders,
 )
 from slipstream.errors import FeedError, VenueError
+from slipstream.runtime import points
 from slipstream.runtime.follower import Follower
 from slipstream.runtime.journal import Journal
 from slipstream.transport.clock import Clock
@@ -45,8 +46,10 @@ class Resolver:
         traits: VenueTraits,
         clock: Clock,
         journal: Journal,
+        at_point: points.AtPoint = points.pass_by,
     ) -> None:
         """Keep the partners."""
+        self._at_point = at_point
         self._followers = followers
         self._traits = traits
         self._clock = clock
@@ -128,6 +131,7 @@ class Resolver:
     ) -> list[UnknownEffect]:
         name = question.client_order_id
         gateway = self._followers[follower].gateway
+        self._at_point(points.ORDER_ASKED_ABOUT)
         try:
             if isinstance(question, QueryOrder):
                 report = await gateway.order(question.symbol, name)
@@ -162,5 +166,6 @@ class Resolver:
 
     def _resolve(self, name: ClientOrderId, report: OrderReport | None) -> None:
         leg = self._legs.pop(name, None)
+        self._at_point(points.ORDER_RESOLVED)
         if leg is not None and self._on_resolved is not None:
             self._on_resolved(leg, report, self._clock.now_ns())

@@ -21,6 +21,7 @@ from slipstream.engine.cohort import Cohort
 from slipstream.engine.leader import LeaderTracker
 from slipstream.engine.leglife import Leg
 from slipstream.engine.seen import SEEN_COUNT_MAX
+from slipstream.runtime import points
 from slipstream.runtime.comeback import (
     BEGAN,
     Recorder,
@@ -62,9 +63,11 @@ from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoint
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a demo or a bench changes. ``is_depth_reserved=False`` plans every follower on the
-    whole book, to show what the reservation is for."""
+    whole book, to show what the reservation is for. ``at_point`` is called at every named point
+    of an order's life (``runtime/points.py``)."""
 
     is_depth_reserved: bool = True
+    at_point: points.AtPoint = points.pass_by
 
 
 @dataclass(slots=True)
@@ -188,6 +191,7 @@ class Wiring:
             save_cursor=lambda symbol, cursor: self._save_cursor(leader, symbol, cursor),
             health=health,
             on_running=lambda: self._catch_up(leader),
+            at_point=self.options.at_point,
         )
         for mirror in running:
             mirror.on_wake(pipeline.wake)
@@ -207,11 +211,12 @@ class Wiring:
         return Journal(
             leader,
             log=self.store.log,
-            record=Recorder(self.store, self._teller(leader)),
+            record=Recorder(self.store, self._teller(leader), self.options.at_point),
             wall_ms=wall_ms,
             later=later,
             stages=self.stages,
             times=self.times,
+            at_point=self.options.at_point,
         )
 
     def _teller(self, leader: LeaderId) -> Report:
@@ -293,12 +298,14 @@ class Wiring:
             clock=self.clock,
             may_send=partial(self._refusal, leader),
             paper=lambda leg: paper_fill(leg, _view_of(hub, leg)),
+            at_point=self.options.at_point,
         )
         resolver = Resolver(
             followers=self.followers,
             traits=hub.traits,
             clock=self.clock,
             journal=journal,
+            at_point=self.options.at_point,
         )
         mirror = Mirror(
             Cohort(leader),
@@ -309,6 +316,7 @@ class Wiring:
             journal=journal,
             later=later,
             resolver=resolver,
+            at_point=self.options.at_point,
         )
 
         def on_outcome(leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
@@ -329,13 +337,18 @@ class Wiring:
         """Take over every lane as the ledger left it; return who asks about its open claims."""
         cohorts = [mirror.cohort for mirror in mirrors]
         report = self._teller(leader)
-        return Recovery(
-            await restore_lanes(self.store, leader, cohorts, self.followers),
-            record=Recorder(self.store, report),
+        claims = await restore_lanes(self.store, leader, cohorts, self.followers)
+        self.options.at_point(points.LANES_RESTORED)
+        recovery = Recovery(
+            claims,
+            record=Recorder(self.store, report, self.options.at_point),
             clock=self.clock,
             absent_after_ns=at.hub.traits.absent_after_ns,
             report=report,
         )
+        if claims:
+            self.options.at_point(points.CLAIMS_RESTORED)
+        return recovery
 
 
 def _view_of(hub: VenueHub, leg: Leg) -> BookView | None:
