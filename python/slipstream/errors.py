@@ -86,7 +86,16 @@ class DecodeError(FeedError):
 
 
 class StoreError(SlipstreamError):
-    """The database did not do what was asked."""
+    """The database did not do what was asked.
+
+    ``is_unavailable``: it cannot work at the moment (not reached, full, read-only, locked, broken
+    disk), whatever it is asked; ``False`` says that it refused this one thing.
+    """
+
+    def __init__(self, message: str, *, is_unavailable: bool = False) -> None:
+        """Keep whether asking for something else could have gone better."""
+        super().__init__(message)
+        self.is_unavailable = is_unavailable
 
 
 class InvariantError(SlipstreamError):

@@ -54,6 +54,17 @@ _FAILURES: Final = (
 )
 """What a job may end with: the database's refusals, and rows it cannot hold."""
 
+_UNAVAILABLE: Final = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.ReadOnlyError,
+    OSError,
+)
+"""What says that the database cannot work now, not that it cannot hold a row."""
+
 
 @dataclass(slots=True)
 class _Job:
@@ -425,6 +436,9 @@ class Writer:
 def _as_store_error(name: str, error: BaseException) -> StoreError:
     if isinstance(error, StoreError):
         return error
-    wrapped = StoreError(f"store {name}: {error} ({type(error).__name__})")
+    wrapped = StoreError(
+        f"store {name}: {error} ({type(error).__name__})",
+        is_unavailable=isinstance(error, _UNAVAILABLE),
+    )
     wrapped.__cause__ = error
     return wrapped

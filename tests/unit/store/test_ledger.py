@@ -185,8 +185,9 @@ async def test_pruning_forgets_settled_intents_only(store: SqliteStore) -> None:
 async def test_a_row_the_database_cannot_hold_costs_nobody_else(store: SqliteStore) -> None:
     wanted = cohort(1, followers=3)
     bad = [wanted.legs[0], wanted.legs[1]._replace(qty=2**70)]
-    with pytest.raises(StoreError, match="commit"):
+    with pytest.raises(StoreError, match="commit") as caught:
         await store.commit(replace(wanted, legs=bad))
+    assert not caught.value.is_unavailable
     assert await store.intent_seen([fill(1).id.key]) == {}
     assert (await store.commit(wanted)).is_clean
     good = store.record([result(wanted.legs[0])])
@@ -204,8 +205,9 @@ async def test_a_full_disk_is_an_error_and_passes(store: SqliteStore) -> None:
 
     await store.commit(cohort(1))
     await set_pages(1)  # as few as are in use
-    with pytest.raises(StoreError, match="full"):
+    with pytest.raises(StoreError, match="full") as caught:
         await store.commit(cohort(2, followers=2_000))
+    assert caught.value.is_unavailable
     assert await store.intent_seen([fill(2).id.key]) == {}
     assert len(await store.open_legs(LEADER)) == 3
     await set_pages(2**31)
