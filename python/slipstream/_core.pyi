@@ -673,9 +673,12 @@ class LedgerNames:
         symbol: str,
         symbol_index: int,
         attempts: dict[tuple[int, int], int],
+        sequence: int | None = None,
+        opening_sequence: int | None = None,
     ) -> list[tuple[object, ...]]:
         """Return the ledger's rows of a plan: its orders, its skips, its waiting rows, each in plan
         order, in the columns of ``domain.cohort.LegRow``. ``attempts`` by (row, leg), 0 when absent.
+        An order's reference belongs to book ``sequence``, an opening's to ``opening_sequence``.
 
         Raises:
             CoreError: a row that was not named.

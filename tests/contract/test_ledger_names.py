@@ -20,6 +20,7 @@ from slipstream._core import (
     FollowerTable,
     LaneState,
     LedgerNames,
+    PositionSide,
     SizingMode,
     SizingRule,
     plan_cohort,
@@ -87,9 +88,35 @@ def test_a_claim_says_what_the_order_says() -> None:
         assert (row.side, row.position_side) == (order.side.value, order.position_side.value)
         assert row.is_reduction == int(not order.is_opening)
         assert row.wanted_qty == order.wanted_qty
+        assert row.reference == order.reference_kind.value
+        assert (row.reference_px, row.bound_ppm) == (order.reference_px, order.bound_ppm)
+        assert row.book_sequence == order.book_sequence == 7
         lane = LaneState.decode(row.lane)
         assert lane.in_flight_qty[0] == order.qty
         assert lane.wanted_target[0] == order.wanted_target
+
+
+def test_an_opening_and_a_reduction_name_the_book_their_reference_belongs_to() -> None:
+    table, names = cohort()
+    for opens in (True, False):
+        for row in range(len(FOLLOWERS)):
+            filled = table.lane(row, 0).in_flight_qty[0]
+            table.settle(row, 0, PositionSide.NET, filled_qty=filled, is_opening=True)
+        plan = planned(table) if opens else planned(table, before=10, after=0)
+        made = names.rows(
+            plan,
+            table,
+            intent_id=INTENT,
+            symbol="BTCUSDT",
+            symbol_index=0,
+            attempts={},
+            sequence=9,
+            opening_sequence=8,
+        )
+        rows = [LegRow._make(each) for each in made]
+        assert len(rows) == len(plan.orders) == len(FOLLOWERS)
+        assert {row.is_reduction for row in rows} == {int(not opens)}
+        assert {row.reference_sequence for row in rows} == {8 if opens else 9}
 
 
 def test_the_fingerprint_is_sha256_of_what_is_asked_of_whom() -> None:
@@ -141,6 +168,7 @@ def test_skips_and_waiting_rows_follow_the_orders() -> None:
         )
         assert row.client_order_id is None
         assert row.qty is None
+        assert row[-5:] == (None,) * 5
     second = planned(table, depth="2", before=10, after=20)
     waiting = [row for row in rows_of(names, second, table) if row.status == LegStatus.WAITING]
     assert [row.follower_id for row in waiting] == [FOLLOWERS[row] for row in second.waiting_rows]

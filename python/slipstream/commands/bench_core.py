@@ -25,6 +25,7 @@ from slipstream._core import (
     KeyEncryptionKey,
     LaneState,
     PositionSide,
+    ReferenceKind,
     SealedKey,
     Side,
     Signer,
@@ -259,6 +260,11 @@ def _legs(size: int, index: int, lane: str) -> list[LegRow]:
             qty=2_100_000,
             limit_px=60_012 * SCALE,
             is_reduction=0,
+            reference=int(ReferenceKind.ARRIVAL_MID.value),
+            reference_px=60_000 * SCALE,
+            reference_sequence=1_000_000,
+            bound_ppm=3_000,
+            book_sequence=1_000_000,
         )
         for each in range(size)
     ]

@@ -26,7 +26,9 @@ class LegRow(NamedTuple):
 
     ``lane`` is the whole lane after this row as ``LaneState.encode`` writes it: what a restart
     begins from. Quantities and prices are at 10**-8; a skip's ``wanted_qty`` is signed. A skip
-    has no order columns. ``position_side`` and ``side`` are the values of the core's enums.
+    has no order columns. ``position_side``, ``side`` and ``reference`` are the values of the
+    core's enums. The bound is ``bound_ppm`` around ``reference_px``, which belongs to book
+    ``reference_sequence``; ``book_sequence`` is the book whose depth the plan counted on.
     ``_core.LedgerNames.rows`` makes these tuples.
     """
 
@@ -48,6 +50,11 @@ class LegRow(NamedTuple):
     qty: int | None = None
     limit_px: int | None = None
     is_reduction: int | None = None
+    reference: int | None = None
+    reference_px: int | None = None
+    reference_sequence: int | None = None
+    bound_ppm: int | None = None
+    book_sequence: int | None = None
 
 
 class LegResult(NamedTuple):

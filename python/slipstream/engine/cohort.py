@@ -93,7 +93,6 @@ class Planned:
     event: Event
     plan: CohortPlan
     rows: list[LegRow]
-    mid_sequence: int | None
     planned_ns: TimeNs
     legs: list[Leg] = field(default_factory=list)
     """To be sent, in the fair order."""
@@ -267,8 +266,13 @@ class Cohort:
             symbol=event.symbol,
             symbol_index=event.symbol_index,
             attempts=attempts,
+            sequence=market.mid_sequence,
+            # An opening's reference is never renewed where there was one.
+            opening_sequence=(
+                market.mid_sequence if event.arrival_px is None else event.arrival_sequence
+            ),
         )
-        return Planned(event, plan, list(map(LegRow._make, rows)), market.mid_sequence, now_ns)
+        return Planned(event, plan, list(map(LegRow._make, rows)), now_ns)
 
     def take(self, planned: Planned) -> None:
         """Note what does not trade, waits or is superseded; the orders are left to ``take_legs``.
@@ -318,7 +322,6 @@ class Cohort:
     def _take_order(self, planned: Planned, order: OrderPlan, row: LegRow) -> None:
         event = planned.event
         leg = self._leg(event, order.row, order.leg)
-        is_opening = order.is_opening
         request = OrderRequest(
             ClientOrderId(row.client_order_id or ""),
             event.symbol,
@@ -326,14 +329,11 @@ class Cohort:
             order.position_side,
             Qty(order.qty),
             Px(order.limit_px),
-            not is_opening,
+            not order.is_opening,
             order.qty_text,
             order.limit_px_text,
         )
-        sequence = planned.mid_sequence
-        if is_opening and event.arrival_px is not None:
-            sequence = event.arrival_sequence
-        leg.on_order(order, request, sequence, planned.planned_ns)
+        leg.on_order(order, request, row.reference_sequence, planned.planned_ns)
         planned.legs.append(leg)
 
     def _leg(self, event: Event, row: int, index: int) -> Leg:

@@ -15,7 +15,7 @@ from slipstream.errors import StoreError
 APPLICATION_ID: Final = 0x534C4950
 """``SLIP`` in ASCII."""
 
-_STEPS: Final = ("schema.sql",)
+_STEPS: Final = ("schema.sql", "schema_2.sql")
 """Files that lead from each version to the next, in order; never edited once released."""
 
 

@@ -8,6 +8,7 @@ cohorts to the next one.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, get_type_hints
 
 import apsw
@@ -26,14 +27,18 @@ STAGED_COHORT_COUNT_MAX: Final = 16
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _INTEGER: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _COLUMN_TYPES: Final[dict[Any, Any]] = {int: _INTEGER, int | None: _INTEGER | None}
-_ROW_TYPE: Final[Any] = tuple.__class_getitem__(
-    tuple(_COLUMN_TYPES.get(each, each) for each in get_type_hints(LegRow).values())
-)
-_DECODER: Final = msgspec.msgpack.Decoder(list[_ROW_TYPE])
+_ROW_TYPES: Final = tuple(_COLUMN_TYPES.get(each, each) for each in get_type_hints(LegRow).values())
 _SEEN: Final = (
     "SELECT count(*), coalesce(sum(intent_id = ?1), 0)"
     " + EXISTS (SELECT 1 FROM leg WHERE leg.intent_id = ?1) FROM staged_cohort"
 )
+
+
+@lru_cache(maxsize=4)
+def _decoder(column_count: int) -> msgspec.msgpack.Decoder[Any]:
+    """Return what reads rows of the first columns; an earlier version knew fewer of them."""
+    row_type: Any = tuple.__class_getitem__(_ROW_TYPES[:column_count])
+    return msgspec.msgpack.Decoder(list[row_type])
 
 
 def can_stage(connection: apsw.Connection, legs: Sequence[LegRow]) -> bool:
@@ -56,12 +61,12 @@ def stage(connection: apsw.Connection, leader: LeaderId, legs: Sequence[LegRow])
     """
     value = _ENCODER.encode(legs)
     try:
-        _DECODER.decode(value)
+        _decoder(len(_ROW_TYPES)).decode(value)
     except msgspec.MsgspecError as error:
         raise StoreError(f"the ledger cannot hold a row: {error}") from error
     connection.execute(
-        "INSERT INTO staged_cohort (intent_id, leader_id, legs) VALUES (?, ?, ?)",
-        (legs[0].intent_id, leader, value),
+        "INSERT INTO staged_cohort (intent_id, leader_id, legs, column_count) VALUES (?, ?, ?, ?)",
+        (legs[0].intent_id, leader, value, len(_ROW_TYPES)),
     )
 
 
@@ -71,12 +76,15 @@ def take_staged(connection: apsw.Connection) -> list[tuple[LeaderId, list[LegRow
     Raises:
         StoreError: the text is damaged; it stays for somebody to look at.
     """
-    found = fetch(connection, "SELECT leader_id, legs FROM staged_cohort ORDER BY seq")
+    found = fetch(
+        connection, "SELECT leader_id, legs, column_count FROM staged_cohort ORDER BY seq"
+    )
     if found:
         connection.execute("DELETE FROM staged_cohort")
     try:
         return [
-            (leader, [LegRow._make(row) for row in _DECODER.decode(legs)]) for leader, legs in found
+            (leader, [LegRow(*row) for row in _decoder(column_count).decode(legs)])
+            for leader, legs, column_count in found
         ]
     except msgspec.MsgspecError as error:
         raise StoreError(f"a staged cohort cannot be read: {error}") from error

@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use slipstream_kernel::ledger;
+use slipstream_kernel::sizing::bounds::ReferenceKind;
 use slipstream_kernel::sizing::lane_text;
 
 use crate::error::{CoreError, OrRaise};
@@ -33,6 +34,8 @@ struct Shared<'a, 'py> {
     symbol_text: &'a str,
     symbol_index: u32,
     attempts: &'a Bound<'py, PyDict>,
+    sequence: Option<u64>,
+    opening_sequence: Option<u64>,
     claimed: Bound<'py, PyString>,
     skipped: Bound<'py, PyString>,
     waiting: Bound<'py, PyString>,
@@ -50,6 +53,17 @@ impl Shared<'_, '_> {
         }
         let attempt = self.attempts.get_item((row, leg))?;
         attempt.map_or(Ok(0), |attempt| attempt.extract())
+    }
+}
+
+/// Returns what a reference is called in the ledger: the value of its member in `ReferenceKind`.
+const fn reference_number(kind: ReferenceKind) -> u8 {
+    match kind {
+        ReferenceKind::ArrivalMid => 0,
+        ReferenceKind::LeaderPx => 1,
+        ReferenceKind::Mid => 2,
+        ReferenceKind::Best => 3,
+        ReferenceKind::Mark => 4,
     }
 }
 
@@ -78,6 +92,11 @@ impl PyLedgerNames {
         let attempt = shared.attempt(order.row, order.leg)?;
         let id = ledger::client_order_id(shared.intent_text, &name.key, order.leg, attempt);
         let hash = ledger::claim_hash(&name.claimant, shared.symbol_text, order);
+        let reference_sequence = if order.is_opening {
+            shared.opening_sequence
+        } else {
+            shared.sequence
+        };
         let values = [
             shared.intent.clone().into_any(),
             name.follower.bind(py).clone().into_any(),
@@ -102,6 +121,13 @@ impl PyLedgerNames {
             order.qty.0.into_pyobject(py)?.into_any(),
             order.limit_px.0.into_pyobject(py)?.into_any(),
             u8::from(!order.is_opening).into_pyobject(py)?.into_any(),
+            reference_number(order.reference_kind)
+                .into_pyobject(py)?
+                .into_any(),
+            order.reference_px.0.into_pyobject(py)?.into_any(),
+            reference_sequence.into_pyobject(py)?,
+            order.bound_ppm.into_pyobject(py)?.into_any(),
+            order.book_sequence.into_pyobject(py)?,
         ];
         PyTuple::new(py, values)
     }
@@ -157,7 +183,7 @@ impl PyLedgerNames {
 
 /// Adds the order columns of a row without an order.
 fn unordered<'py>(py: Python<'py>, key: [Bound<'py, PyAny>; 12]) -> PyResult<Bound<'py, PyTuple>> {
-    let none = core::iter::repeat_with(|| py.None().into_bound(py)).take(6);
+    let none = core::iter::repeat_with(|| py.None().into_bound(py)).take(11);
     PyTuple::new(py, key.into_iter().chain(none).collect::<Vec<_>>())
 }
 
@@ -184,7 +210,12 @@ impl PyLedgerNames {
     }
 
     /// Returns the rows of a plan: its orders, its skips, its waiting rows, each in plan order.
-    #[pyo3(signature = (plan, table, *, intent_id, symbol, symbol_index, attempts))]
+    ///
+    /// An order's reference belongs to book `sequence`, an opening's to `opening_sequence`.
+    #[pyo3(signature = (
+        plan, table, *, intent_id, symbol, symbol_index, attempts, sequence=None,
+        opening_sequence=None
+    ))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keywords of the boundary's contract"
@@ -198,6 +229,8 @@ impl PyLedgerNames {
         symbol: &str,
         symbol_index: u32,
         attempts: &Bound<'py, PyDict>,
+        sequence: Option<u64>,
+        opening_sequence: Option<u64>,
     ) -> PyResult<Bound<'py, PyList>> {
         let shared = Shared {
             py,
@@ -208,6 +241,8 @@ impl PyLedgerNames {
             symbol_text: symbol,
             symbol_index,
             attempts,
+            sequence,
+            opening_sequence,
             claimed: PyString::intern(py, "claimed"),
             skipped: PyString::intern(py, "skipped"),
             waiting: PyString::intern(py, "waiting"),

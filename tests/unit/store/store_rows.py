@@ -86,6 +86,11 @@ def claim(
         qty=5,
         limit_px=10,
         is_reduction=0,
+        reference=2,
+        reference_px=9,
+        reference_sequence=71,
+        bound_ppm=3_000,
+        book_sequence=70,
     )
 
 

@@ -1,0 +1,10 @@
+-- Version 2. What an order's limit price was bound to: kept with the claim, so that a leg whose
+-- line in the activity log died with its process can still be told whole.
+ALTER TABLE leg ADD COLUMN reference INTEGER;
+ALTER TABLE leg ADD COLUMN reference_px INTEGER;
+ALTER TABLE leg ADD COLUMN reference_sequence INTEGER;
+ALTER TABLE leg ADD COLUMN bound_ppm INTEGER;
+ALTER TABLE leg ADD COLUMN book_sequence INTEGER;
+
+-- How many columns a staged row has: a cohort staged by version 1 has those of version 1.
+ALTER TABLE staged_cohort ADD COLUMN column_count INTEGER NOT NULL DEFAULT 18;
