@@ -19,6 +19,8 @@ REASONS: Final[dict[str, str]] = {
     "SYMBOL_HALTED": "the venue does not trade this symbol now",
     "STALE_INTENT": "the leader's trade is older than allowed",
     "LEADER_STALE": "the leader's stream was silent past its bound",
+    "LEDGER_DOWN": "the database does not take claims: nothing is opened until it does",
+    "CLOCK_SKEW": "this machine's clock jumped and the venue's was not read since",
     "LEADER_TRADE_TOO_SMALL": "the leader's trade is below the mirror's minimum",
     "MARGIN_UNCONFIRMED": "the leader's margin is not confirmed",
     "FOLLOWER_STATE_STALE": "the follower's balance is unknown or too old",

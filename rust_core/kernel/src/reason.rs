@@ -106,60 +106,64 @@ reasons! {
     StaleIntent = 11, "STALE_INTENT", OPEN;
     /// The leader's stream is silent or behind.
     LeaderStale = 12, "LEADER_STALE", OPEN;
+    /// The ledger does not take claims: they go to the side log.
+    LedgerDown = 13, "LEDGER_DOWN", OPEN;
+    /// The clock stepped and the venue's has not been read since.
+    ClockSkew = 14, "CLOCK_SKEW", OPEN;
     /// The leader committed less than the rule's least notional.
-    LeaderTradeTooSmall = 13, "LEADER_TRADE_TOO_SMALL", OPEN;
+    LeaderTradeTooSmall = 15, "LEADER_TRADE_TOO_SMALL", OPEN;
     /// The leader's margin is not confirmed.
-    MarginUnconfirmed = 14, "MARGIN_UNCONFIRMED", OPEN;
+    MarginUnconfirmed = 16, "MARGIN_UNCONFIRMED", OPEN;
     /// The follower's account state is missing or too old.
-    FollowerStateStale = 15, "FOLLOWER_STATE_STALE", OPEN;
+    FollowerStateStale = 17, "FOLLOWER_STATE_STALE", OPEN;
     /// The symbol holds quantity that our orders did not build.
-    ForeignPosition = 16, "FOREIGN_POSITION", OPEN;
+    ForeignPosition = 18, "FOREIGN_POSITION", OPEN;
     /// The follower's leverage could not be set.
-    LeverageSyncFailed = 17, "LEVERAGE_SYNC_FAILED", OPEN;
+    LeverageSyncFailed = 19, "LEVERAGE_SYNC_FAILED", OPEN;
     /// No book stands for the symbol.
-    BookMissing = 18, "BOOK_MISSING", OPEN_DELAY;
+    BookMissing = 20, "BOOK_MISSING", OPEN_DELAY;
     /// The book is older than its bound.
-    BookStale = 19, "BOOK_STALE", OPEN_DELAY;
+    BookStale = 21, "BOOK_STALE", OPEN_DELAY;
     /// The book misses an update.
-    BookGapped = 20, "BOOK_GAPPED", OPEN_DELAY;
+    BookGapped = 22, "BOOK_GAPPED", OPEN_DELAY;
     /// An order's fate is unknown.
-    UnknownPending = 21, "UNKNOWN_PENDING", OPEN;
+    UnknownPending = 23, "UNKNOWN_PENDING", OPEN;
     /// The target is what is held.
-    NoChange = 22, "NO_CHANGE", BOTH;
+    NoChange = 24, "NO_CHANGE", BOTH;
     /// The order would go against the leader's event.
-    Direction = 23, "DIRECTION", BOTH;
+    Direction = 25, "DIRECTION", BOTH;
     /// Less than one lot.
-    BelowLot = 24, "BELOW_LOT", BOTH;
+    BelowLot = 26, "BELOW_LOT", BOTH;
     /// Less than the venue's least quantity.
-    BelowMinQty = 25, "BELOW_MIN_QTY", BOTH;
+    BelowMinQty = 27, "BELOW_MIN_QTY", BOTH;
     /// Less than the venue's least notional.
-    BelowMinNotional = 26, "BELOW_MIN_NOTIONAL", BOTH;
+    BelowMinNotional = 28, "BELOW_MIN_NOTIONAL", BOTH;
     /// More margin than is free.
-    MarginBreach = 27, "MARGIN_BREACH", OPEN;
+    MarginBreach = 29, "MARGIN_BREACH", OPEN;
     /// The leverage cap.
-    LeverageCap = 28, "LEVERAGE_CAP", OPEN;
+    LeverageCap = 30, "LEVERAGE_CAP", OPEN;
     /// The cap of one order.
-    OrderCap = 29, "ORDER_CAP", OPEN;
+    OrderCap = 31, "ORDER_CAP", OPEN;
     /// The cap of one symbol.
-    SymbolCap = 30, "SYMBOL_CAP", OPEN;
+    SymbolCap = 32, "SYMBOL_CAP", OPEN;
     /// The cap of all positions together.
-    NotionalCap = 31, "NOTIONAL_CAP", OPEN;
+    NotionalCap = 33, "NOTIONAL_CAP", OPEN;
     /// The cap of open positions.
-    PositionCountCap = 32, "POSITION_COUNT_CAP", OPEN;
+    PositionCountCap = 34, "POSITION_COUNT_CAP", OPEN;
     /// The day's loss reached its cap.
-    DailyLoss = 33, "DAILY_LOSS", OPEN;
+    DailyLoss = 35, "DAILY_LOSS", OPEN;
     /// The drawdown reached its cap.
-    Drawdown = 34, "DRAWDOWN", OPEN;
+    Drawdown = 36, "DRAWDOWN", OPEN;
     /// The market left the leader's price by more than the bound.
-    DeviationBreach = 35, "DEVIATION_BREACH", OPEN;
+    DeviationBreach = 37, "DEVIATION_BREACH", OPEN;
     /// Not enough depth inside the bound.
-    DepthShort = 36, "DEPTH_SHORT", OPEN_DELAY;
+    DepthShort = 38, "DEPTH_SHORT", OPEN_DELAY;
     /// The expected price is outside the bound.
-    SlippageBreach = 37, "SLIPPAGE_BREACH", OPEN_DELAY;
+    SlippageBreach = 39, "SLIPPAGE_BREACH", OPEN_DELAY;
     /// No request budget is left.
-    RateLimited = 38, "RATE_LIMITED", OPEN_DELAY;
+    RateLimited = 40, "RATE_LIMITED", OPEN_DELAY;
     /// Arithmetic of this row alone did not fit.
-    Overflow = 39, "OVERFLOW", BOTH;
+    Overflow = 41, "OVERFLOW", BOTH;
 }
 
 impl SkipReason {
