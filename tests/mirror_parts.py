@@ -5,7 +5,7 @@ to give. Nothing here decides what is right.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 from typing import Final, cast
 
@@ -229,7 +229,7 @@ class HandSigning(SigningThread):
         self.is_held = False
         self._held: list[tuple[Deliver, list[Signed]]] = []
 
-    def sign(self, jobs: Sequence[SignJob], deliver: Deliver) -> None:
+    def sign(self, jobs: Sequence[SignJob], deliver: Deliver) -> int | None:
         signed: list[Signed] = []
         for signer, values in jobs:
             try:
@@ -238,14 +238,15 @@ class HandSigning(SigningThread):
                 signed.append(SignerError(str(error)))
         if signed:
             self._held.append((deliver, signed))
+        return None
 
     def hand_over(self) -> None:
         held, self._held = self._held, []
         for deliver, signed in held:
             deliver(0, signed, TimeNs(1_200 * NS_PER_MS))
 
-    def wait(self, turn_ns: int) -> bool:
-        del turn_ns
+    def wait(self, numbers: Collection[int], turn_ns: int) -> bool:
+        del numbers, turn_ns
         if not self.is_held:
             self.hand_over()
         return not self._held

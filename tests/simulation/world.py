@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
@@ -77,14 +77,15 @@ class InlineSigning:
         self._clock = clock
         self._asked: list[tuple[Sequence[SignJob], Deliver]] = []
 
-    def sign(self, jobs: Sequence[SignJob], deliver: Deliver) -> None:
+    def sign(self, jobs: Sequence[SignJob], deliver: Deliver) -> int | None:
         """Keep jobs until the next ``wait``."""
         if jobs:
             self._asked.append((jobs, deliver))
+        return None
 
-    def wait(self, turn_ns: int) -> bool:
+    def wait(self, numbers: Collection[int], turn_ns: int) -> bool:
         """Sign and deliver everything: there is never anything left."""
-        del turn_ns
+        del numbers, turn_ns
         asked, self._asked = self._asked, []
         for jobs, deliver in asked:
             deliver(0, sign_many(jobs), self._clock.now_ns())

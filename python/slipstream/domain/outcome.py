@@ -44,10 +44,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """The venue or our own budget said later."""
+    """The venue or our own budget said later. ``is_ours``: our budget, before any byte left."""
 
     reason: str
     retry_after_ns: int | None = None
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from slipstream._core import (
     plan_cohort,
 )
 from slipstream.domain.cohort import LegRow
-from slipstream.domain.ids import ClientOrderId, FollowerId, LeaderId, follower_key
+from slipstream.domain.ids import ClientOrderId, FollowerId, IntentId, LeaderId, follower_key
 from slipstream.domain.instrument import Instrument
 from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.order import OrderRequest
@@ -116,6 +116,7 @@ class Cohort:
         self._rotation = 0
         self._event_count = 0
         self._newest: dict[int, int] = {}
+        self._newest_intent: dict[int, IntentId] = {}
 
     def add(
         self,
@@ -156,6 +157,14 @@ class Cohort:
         """Return whether no newer event has planned the symbol's lanes since."""
         return event.number is None or event.number >= self._newest.get(event.symbol_index, 0)
 
+    def newest_intent(self, symbol_index: int) -> IntentId | None:
+        """Return the newest leader event in a symbol's lanes, ``None`` when nobody said yet."""
+        return self._newest_intent.get(symbol_index)
+
+    def restore_newest(self, symbol: str, newest: IntentId) -> None:
+        """Say which leader event a symbol's lanes ended with in an earlier process."""
+        self._newest_intent.setdefault(self.symbol_index(symbol), newest)
+
     def begin(
         self,
         intent: MirrorIntent,
@@ -178,6 +187,7 @@ class Cohort:
         )
         self._event_count += 1
         self._newest[event.symbol_index] = self._event_count
+        self._newest_intent[event.symbol_index] = intent.id
         self._rotation = (self._rotation + 1) % max(1, len(self.members))
         before, after = _contract_targets(intent, market.instrument)
         plan = plan_cohort(
@@ -310,6 +320,11 @@ class Cohort:
         ended = self.wishes.take_over(lane, event)
         self.wishes.want(lane, event, self._leg(event, row, 0), is_timed=False)
         return ended
+
+    def reduce_first(self, event: Event, row: int) -> None:
+        """Let a lane be planned down to its target before a flip's opening leg that waits."""
+        leg = self._leg(event, row, 0)
+        self.wishes.want((row, event.symbol_index), event, leg, is_timed=False)
 
     def take_legs(self, planned: Planned, count: int) -> list[Leg]:
         """Make the legs of the next ``count`` orders, in the fair order, and return them."""

@@ -24,13 +24,18 @@ class Wish:
     """What one event still wants of one lane.
 
     ``leg``: to be planned when the lane is free, or, with ``is_timed``, when its pause is over.
-    ``opening``: a flip's second leg, to be planned after that.
+    ``opening``: a flip's second leg, to be planned after that. It may belong to an older event
+    when ``leg`` stands beside the leader's events and only makes the lane flat for it.
     """
 
     event: "Event"
     leg: Leg | None = None
     is_timed: bool = False
     opening: Leg | None = None
+
+    def is_only_opening_of(self, event: "Event") -> bool:
+        """Whether nothing but an event's opening leg waits."""
+        return self.leg is None and self.opening is not None and self.opening.event is event
 
     def legs(self) -> list[Leg]:
         """Return the legs that wait."""
@@ -55,7 +60,7 @@ class Wishes:
     def take_over(self, lane: LaneKey, event: "Event") -> list[Leg]:
         """An event plans a lane: return the legs of an older one, which end now."""
         wish = self._by_lane.get(lane)
-        if wish is None or wish.event is event:
+        if wish is None or wish.event is event or wish.is_only_opening_of(event):
             return []
         del self._by_lane[lane]
         return wish.legs()
@@ -63,19 +68,22 @@ class Wishes:
     def planned(self, lane: LaneKey, event: "Event", index: int) -> None:
         """A leg of an event is being planned: it waits no longer."""
         wish = self._by_lane.get(lane)
-        if wish is None or wish.event is not event:
+        if wish is None:
             return
-        if index:
+        if index and wish.opening is not None and wish.opening.event is event:
             wish.opening = None
-        else:
+        elif not index and wish.event is event:
             wish.leg = None
         if wish.leg is None and wish.opening is None:
             del self._by_lane[lane]
 
     def want(self, lane: LaneKey, event: "Event", leg: Leg, *, is_timed: bool) -> None:
-        """Let a leg wait for its lane, or for the end of a pause."""
-        wish = self._of_event(lane, event)
-        wish.leg, wish.is_timed = leg, is_timed
+        """Let a leg wait for its lane, or for the end of a pause; a flip's opening leg that waits
+        already goes after it."""
+        wish = self._by_lane.get(lane)
+        if wish is None or (wish.event is not event and wish.leg is not None):
+            wish = self._by_lane[lane] = Wish(event)
+        wish.event, wish.leg, wish.is_timed = event, leg, is_timed
 
     def want_opening(self, lane: LaneKey, event: "Event", leg: Leg) -> None:
         """Let a flip's opening leg wait for its close."""
@@ -90,9 +98,11 @@ class Wishes:
     def is_wanted(self, lane: LaneKey, event: "Event", index: int) -> bool:
         """Return whether a leg of an event still waits on a lane."""
         wish = self._by_lane.get(lane)
-        if wish is None or wish.event is not event:
+        if wish is None:
             return False
-        return (wish.opening if index else wish.leg) is not None
+        if index:
+            return wish.opening is not None and wish.opening.event is event
+        return wish.event is event and wish.leg is not None
 
     def clear(self) -> Iterator[Leg]:
         """Forget all wishes; yield their legs."""

@@ -12,7 +12,7 @@ from typing import Final
 from slipstream.domain.cohort import ActivityRow
 from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.runtime.control import ControlCommand
-from slipstream.runtime.flatten import Instant, Scope, give_up_targets, held_back, reduce
+from slipstream.runtime.flatten import Scope, give_up_targets, held_back, reduce
 from slipstream.runtime.follower import Follower, start_all
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.interpreter import spare_what_stands
@@ -20,6 +20,7 @@ from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.pipeline import Pipeline
 from slipstream.runtime.signing import SigningThread
+from slipstream.runtime.standin import Instant
 from slipstream.runtime.status import engine_status
 from slipstream.runtime.supervisor import Supervisor
 from slipstream.runtime.switchboard import Switchboard

@@ -6,19 +6,12 @@ attributed positions are reduced; what is foreign is never touched.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from slipstream._core import LaneState, PositionSide, Side
-from slipstream.domain.ids import FillId, FollowerId, LeaderId, VenueId, intent_id
-from slipstream.domain.instrument import Instrument
-from slipstream.domain.intent import IntentKind, MirrorIntent
-from slipstream.engine.cohort import Event
+from slipstream._core import LaneState
+from slipstream.domain.ids import FollowerId
 from slipstream.engine.lane import excess_qty
 from slipstream.runtime.mirror import Mirror
-from slipstream.units import Px, Qty, TimeNs, VenueMs
-
-ORDER_ID: Final = "operator"
-"""Stands where a fill names its order: no fill caused this."""
+from slipstream.runtime.standin import Instant, stand_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +26,6 @@ class Scope:
         return (self.followers is None or follower in self.followers) and (
             self.symbol in (None, symbol)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """When, on both clocks."""
-
-    now_ns: TimeNs
-    wall_ms: int
 
 
 def lanes(mirror: Mirror, scope: Scope) -> Iterator[tuple[str, int, list[tuple[int, LaneState]]]]:
@@ -102,47 +87,8 @@ def reduce(mirror: Mirror, symbol: str, rows: list[int], *, why: str, at: Instan
 
     The pipeline's worker does the rest; what is not filled inside the exit bound is retried.
     """
-    market = mirror.hub.market(symbol)
-    px = market.mark_px or market.mid_px
-    if px is None:
+    event = stand_in(mirror.cohort, mirror.hub.market(symbol), why=why, at=at)
+    if event is None:
         return f"{symbol}: no price is known yet"
-    intent = _stand_in(mirror.cohort.leader, market.instrument, px, why=why, at=at)
-    event = Event(
-        intent=intent,
-        symbol=symbol,
-        symbol_index=mirror.cohort.symbol_index(symbol),
-        arrival_px=market.mid_px,
-        arrival_sequence=market.mid_sequence,
-        rotation=0,
-    )
     mirror.want(event, rows)
     return None
-
-
-def _stand_in(
-    leader: LeaderId, instrument: Instrument, px: Px, *, why: str, at: Instant
-) -> MirrorIntent:
-    """Return the intent that names these orders in the ledger; no leader event is behind it."""
-    venue = VenueId(instrument.venue)
-    name = FillId(venue, "", instrument.symbol, ORDER_ID, f"{why}:{at.now_ns}", at.wall_ms)
-    return MirrorIntent(
-        id=intent_id(leader, (name,)),
-        leader=leader,
-        venue=venue,
-        account="",
-        symbol=instrument.symbol,
-        position_side=PositionSide.NET,
-        kind=IntentKind.FULL_CLOSE,
-        side=Side.SELL,
-        before=Qty(0),
-        after=Qty(0),
-        qty=Qty(0),
-        px=px,
-        fills=(),
-        margin=None,
-        venue_ts_ms=VenueMs(at.wall_ms),
-        received_ns=at.now_ns,
-        decoded_ns=at.now_ns,
-        margin_ns=None,
-        created_ns=at.now_ns,
-    )

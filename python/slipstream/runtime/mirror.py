@@ -35,12 +35,16 @@ from slipstream.runtime.follower import Follower
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.resolver import Resolver
+from slipstream.runtime.standin import Instant, stand_in
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, TimeNs
 
 RETRY_FIRST_NS: Final = 200 * NS_PER_MS
 RETRY_MAX_NS: Final = 5_000 * NS_PER_MS
 _RETRY_DOUBLINGS: Final = 5
+_US_PER_MS: Final = 1_000
+LATE_FILL: Final = "late-fill"
+"""Why a lane is reduced that holds too much although nobody waits for it."""
 
 Later = Callable[[TimeNs, Callable[[], None]], None]
 """Calls something after so many nanoseconds."""
@@ -270,7 +274,7 @@ class Mirror:
             self._retry(leg)
             return
         self._end(leg)
-        self._next(leg)
+        self._go_on(leg)
 
     def _stays_wanted(self, leg: Leg) -> bool:
         """Whether the rest of a leg is tried again: reductions, until a newer event has come."""
@@ -307,10 +311,13 @@ class Mirror:
         leg.current.on(leg_events.Absent())
         self._withdraw(leg)
         leg.reason = "ABSENT"
-        leg.end = None if leg.filled_qty else LegEnd.FAILED
         self._record(leg, None, LegEnd.FAILED)
+        if self._stays_wanted(leg) and self._holds_too_much(leg):
+            self._retry(leg)
+            return
+        leg.end = None if leg.filled_qty else LegEnd.FAILED
         self._end(leg)
-        self._next(leg)
+        self._go_on(leg)
 
     def _on_no_order(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
         follower = self._followers[leg.member.follower]
@@ -391,13 +398,39 @@ class Mirror:
                 exit_since_ns=leg.exit_since_ns,
             )
 
+    def _go_on(self, leg: Leg) -> None:
+        """A lane's order ended: reduce what turned out too much, or let go what waits for it.
+
+        An order of unknown fate may fill after the leader's newer events were planned around it;
+        no reduction waits for the lane then, and yet it holds more than is wanted.
+        """
+        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
+        is_reduced_anyway = wish is not None and wish.leg is not None
+        if is_reduced_anyway or not self._holds_too_much(leg) or not self._reduce_first(leg):
+            self._next(leg)
+
+    def _reduce_first(self, leg: Leg) -> bool:
+        """Have a lane reduced that nobody waits for; return whether that is possible now."""
+        event = leg.event
+        if event is None or any(self.cohort.table.lane(leg.row, leg.symbol_index).in_flight_qty):
+            return False
+        at = Instant(self._clock.now_ns(), self._clock.wall_us() // _US_PER_MS)
+        beside = stand_in(self.cohort, self.hub.market(event.symbol), why=LATE_FILL, at=at)
+        if beside is None:
+            detail = f"{event.symbol}: more is held than wanted and no price is known"
+            self._journal.incident("EXIT_HELD_BACK", follower=leg.member.follower, detail=detail)
+            return False
+        self.cohort.reduce_first(beside, leg.row)
+        self._queue(beside, leg.row, reductions_only=True)
+        return True
+
     def _next(self, leg: Leg) -> None:
         """A lane became free: let go whatever waits for it."""
         wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
         if wish is None:
             return
-        if wish.leg is None:
-            self._queue(wish.event, leg.row, leg=1)
+        if wish.opening is not None and wish.leg is None:
+            self._queue(wish.opening.event or wish.event, leg.row, leg=1)
         elif not wish.is_timed:
             self._queue(wish.event, leg.row)
 

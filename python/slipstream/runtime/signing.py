@@ -7,7 +7,7 @@ what is signed is sent while the next chunk is being signed.
 
 import asyncio
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from slipstream._core import SignerError, SigningQueue, sign_many
@@ -34,29 +34,38 @@ class SigningThread:
         self._waiting: dict[int, Deliver] = {}
         self._left: dict[int, int] = {}
 
-    def sign(self, jobs: Sequence[SignJob], deliver: Deliver) -> None:
-        """Sign all jobs; call ``deliver`` on the running loop for each chunk, in order."""
+    def sign(self, jobs: Sequence[SignJob], deliver: Deliver) -> int | None:
+        """Sign all jobs; call ``deliver`` on the running loop for each chunk, in order.
+
+        Returns the number to ``wait`` for, ``None`` when everything is delivered already.
+        """
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._queue.fileno(), self._on_ready)
         if len(jobs) <= INLINE_MAX:
             deliver(0, sign_many(jobs), self._clock.now_ns())
-        else:
-            number = self._queue.submit(jobs)
-            self._waiting[number] = deliver
-            self._left[number] = len(jobs)
+            return None
+        number = self._queue.submit(jobs)
+        self._waiting[number] = deliver
+        self._left[number] = len(jobs)
+        return number
 
-    def wait(self, turn_ns: int) -> bool:
-        """Deliver what gets signed within ``turn_ns``, holding the loop; return whether all is.
+    def wait(self, numbers: Collection[int], turn_ns: int) -> bool:
+        """Deliver what gets signed within ``turn_ns``, holding the loop until the jobs of these
+        ``numbers`` are; return whether they are.
 
         For the burst of a fan-out: its own answers would come before its later orders otherwise.
+        What another burst has asked for is delivered when it comes, but not waited for.
         """
         until_ns = self._clock.now_ns() + turn_ns
         self._on_ready()
-        while self._left and (left_ns := until_ns - self._clock.now_ns()) > 0:
+        while self._is_left(numbers) and (left_ns := until_ns - self._clock.now_ns()) > 0:
             select.select([self._queue.fileno()], [], [], left_ns / NS_PER_S)
             self._on_ready()
-        return not self._left
+        return not self._is_left(numbers)
+
+    def _is_left(self, numbers: Collection[int]) -> bool:
+        return any(number in self._left for number in numbers)
 
     def close(self) -> None:
         """Finish what was begun and end the thread."""

@@ -3,7 +3,8 @@
 from mirror_parts import SYMBOL, Stage, units
 from slipstream._core import PositionSide, Side, SkipReason
 from slipstream.domain.ids import FollowerId
-from slipstream.runtime.flatten import Instant, Scope, give_up_targets, held_back, reduce
+from slipstream.runtime.flatten import Scope, give_up_targets, held_back, reduce
+from slipstream.runtime.standin import Instant
 from slipstream.units import TimeNs
 
 ALL = Scope()

@@ -9,6 +9,9 @@ from mirror_parts import Stage, report_of, units
 from slipstream._core import SCALE, Side, SizingMode, SizingRule, SkipReason
 from slipstream.domain.ids import FollowerId
 from slipstream.domain.outcome import Denied, Limited, NotSent, Refused, RequestOutcome, Unknown
+from slipstream.engine.leg import LegState
+from slipstream.engine.leglife import Leg
+from slipstream.units import TimeNs
 
 NS_PER_MS = 1_000_000
 
@@ -421,3 +424,63 @@ def _answer_some(stage: Stage, chance: random.Random) -> None:
                 stage.sent.append(order)  # no answer yet
             case _:
                 order.fill()
+
+
+async def test_an_increase_that_turns_out_filled_after_the_close_passed_it_is_closed_at_once() -> (
+    None
+):
+    stage = Stage(("live",))
+    await opened(stage, units(4))
+    await stage.move(units(6))
+    (doubtful,) = stage.take_sent()
+    doubtful.answer(Unknown("read timeout"))
+    await stage.move(-units(1))
+    for _ in range(3):
+        for order in stage.take_sent():
+            order.fill()
+        await stage.fire()
+    held = stage.position()
+    stage.resolver.resolve(
+        stage.resolver.asked[0], report_of(doubtful.request, units(2)), stage.clock.now_ns()
+    )
+    await stage.mirror.replan()
+    (late,) = stage.take_sent()
+    assert late.request.is_reduction
+    assert (late.request.side, late.request.qty) == (Side.SELL, held + units(2))
+    late.fill()
+    assert stage.position() == 0
+    # The flip's opening leg waited for that, and is told once.
+    await stage.fire()
+    for order in stage.take_sent():
+        order.fill()
+    assert stage.position() in (0, -units(1))
+    assert set(Counter(each[:3] for each in stage.ends()).values()) == {1}
+    assert not stage.mirror.is_busy
+
+
+async def test_an_exit_that_never_came_to_be_stays_wanted() -> None:
+    stage = Stage(("live",))
+    await opened(stage)
+    await stage.move(0)
+    stage.take_sent()[0].answer(Unknown("reset"))
+    stage.resolver.resolve(stage.resolver.asked[0], None, stage.clock.now_ns())
+    assert await stage.fire() == [200 * NS_PER_MS]
+    stage.take_sent()[0].fill()
+    assert stage.position() == 0
+    assert stage.end_of() == ("filled", None)
+
+
+async def test_an_order_our_own_budget_turned_away_was_never_sent() -> None:
+    stage = Stage(("live",))
+    legs: list[Leg] = []
+
+    def on_outcome(leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
+        legs.append(leg)
+        stage.mirror.on_outcome(leg, outcome, at_ns)
+
+    stage.fan_out.bind(on_outcome)
+    await stage.move(units(1))
+    (order,) = stage.take_sent()
+    order.answer(Limited("own budget is used up", is_ours=True))
+    assert stage.end_of() == ("skipped", "RATE_LIMITED")
+    assert [leg.current.state for leg in legs] == [LegState.FAILED]

@@ -50,6 +50,7 @@ class AsterGateway:
         "_clock",
         "_closing",
         "_connection",
+        "_is_first",
         "_nonces",
         "_rest",
         "_signer",
@@ -64,11 +65,15 @@ class AsterGateway:
         account: str,
         signer: Signer,
         orders_per_minute: int | None = None,
+        is_first: bool = False,
     ) -> None:
         """Share ``rest`` with the account's feed: nonces are one sequence per key.
 
         ``orders_per_minute``: the account's own limit on opens, ``None`` = the venue's.
+        ``is_first``: reads of the account and its trades come before those of others, and may
+        use the part of the budget that is kept for reductions.
         """
+        self._is_first = is_first
         self._access = access
         self._rest = rest
         self._account = account
@@ -119,7 +124,7 @@ class AsterGateway:
         if wait_ns is None and not self._bucket.take(1, now_ns) and not is_reduction:
             wait_ns = self._bucket.wait_ns(1, now_ns)
         if wait_ns is not None:
-            limited = Limited("own budget is used up", wait_ns)
+            limited = Limited("own budget is used up", wait_ns, is_ours=True)
             self._connection.call_soon(partial(on_outcome, limited, now_ns))
             return now_ns
         sent_ns = self._connection.send(
@@ -169,7 +174,7 @@ class AsterGateway:
             received_ns = self._clock.now_ns()
             return answers.decode_account(raw, account=self._account, received_ns=received_ns)
 
-        return await self._rest.ask(Endpoint.ACCOUNT, decode)
+        return await self._rest.ask(Endpoint.ACCOUNT, decode, is_urgent=self._is_first)
 
     async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:
         """Ask what became of an order; ``None`` when the venue denies knowing it (-2013).
@@ -236,7 +241,9 @@ class AsterGateway:
         parameters: Parameters = (("symbol", symbol), ("limit", str(_PAGE_SIZE)))
         if from_id is not None:
             parameters = (*parameters, ("fromId", str(from_id)))
-        return await self._rest.ask(Endpoint.TRADES, decode, parameters)
+        return await self._rest.ask(
+            Endpoint.TRADES, decode, parameters, is_urgent=self._is_first
+        )
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set the leverage of a symbol; setting what is set is success.
