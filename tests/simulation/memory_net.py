@@ -8,6 +8,7 @@ a test can compare what left and when.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from simulation.virtual_loop import VirtualLoop
 
+OWNER: ContextVar[int | None] = ContextVar("owner", default=None)
+"""Whose a callback is: the number of an engine; ``None`` is the venue and the test."""
 FREE_BYTES: Final = 256 * 1024
 """What a socket takes without its writer noticing that nobody reads."""
 _END: Final = object()
@@ -35,10 +38,13 @@ class Network:
     seed: int = 0
     connect_delay_ns: int = 0
     is_refusing: bool = False
+    dial_error: OSError | None = None
+    """What a dial fails with instead of being accepted."""
     listeners: dict[int, Callable[[], asyncio.Protocol]] = field(default_factory=dict)
     links: list["Link"] = field(default_factory=list)
     dial_count: int = 0
     loop: "VirtualLoop" = field(init=False)
+    _contexts: dict[int, Context] = field(default_factory=dict)
 
     def listen(self, factory: Callable[[], asyncio.Protocol], port: int) -> "MemoryServer":
         """Accept connections to a port.
@@ -49,6 +55,7 @@ class Network:
         if port in self.listeners:
             raise OSError(f"port {port} is taken")
         self.listeners[port] = factory
+        self._contexts[port] = copy_context()
         return MemoryServer(self, port)
 
     async def connect(
@@ -62,14 +69,24 @@ class Network:
         self.dial_count += 1
         await asyncio.sleep((2 * self.latency_ns + self.connect_delay_ns) / 1e9)
         accept = self.listeners.get(port)
+        if self.dial_error is not None:
+            raise self.dial_error
         if accept is None or self.is_refusing:
             raise ConnectionRefusedError(f"port {port} refuses")
-        near, far = factory(), accept()
-        link = Link(self, len(self.links), port, near, far)
+        listening = self._contexts[port].copy()
+        near, far = factory(), listening.run(accept)
+        link = Link(self, port, near, far)
         self.links.append(link)
-        far.connection_made(link.far)
+        link.far.context = listening
+        listening.run(far.connection_made, link.far)
         near.connection_made(link.near)
         return link.near, near
+
+    def kill(self, owner: int) -> None:
+        """Close every connection of an owner as its kernel does when the process is gone."""
+        for link in self.links:
+            if link.owner == owner:
+                link.near.die()
 
 
 class MemoryServer:
@@ -91,13 +108,13 @@ class Link:
     def __init__(
         self,
         network: Network,
-        number: int,
         port: int,
         near: asyncio.Protocol,
         far: asyncio.Protocol,
     ) -> None:
-        """Join two protocols."""
-        self.number = number
+        """Join two protocols; the connecting one belongs to whoever runs now."""
+        self.number = number = len(network.links)
+        self.owner = OWNER.get()
         self.port = port
         self.sent: list[tuple[int, bytes]] = []
         """(instant, bytes) of every write of the connecting side."""
@@ -124,7 +141,7 @@ class Link:
         """Deliver again, what was held back first."""
         for side in (self.near, self.far):
             side.is_stalled = False
-            side.deliver()
+            side.deliver_soon()
 
 
 class MemoryTransport(asyncio.Transport):
@@ -150,6 +167,8 @@ class MemoryTransport(asyncio.Transport):
         self._is_reading = True
         self._is_writer_paused = False
         self._high = 64 * 1024
+        self.context = copy_context()
+        """In which the protocol is called: that of its owner."""
         self.peer: MemoryTransport
         self.log: list[tuple[int, bytes]] | None = None
         self.is_stalled = False
@@ -180,7 +199,7 @@ class MemoryTransport(asyncio.Transport):
     def resume_reading(self) -> None:
         """Hand over what arrived."""
         self._is_reading = True
-        self._loop.call_soon(self.deliver)
+        self.deliver_soon()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Say above how many unsent bytes the protocol is asked to pause."""
@@ -219,14 +238,14 @@ class MemoryTransport(asyncio.Transport):
         if not self._is_closing:
             self.write_eof()
             self._is_closing = True
-            self._loop.call_soon(self.lose, None)
+            self._loop.call_soon(self.lose, None, context=self.context)
 
     def abort(self) -> None:
         """Close at once; the other side is reset after what is on its way."""
         if not self._is_closing:
             self._send(_RESET)
             self._is_closing = True
-            self._loop.call_soon(self.lose, None)
+            self._loop.call_soon(self.lose, None, context=self.context)
 
     # --- inside ---
 
@@ -238,11 +257,16 @@ class MemoryTransport(asyncio.Transport):
         due_ns = max(self._loop.now_ns + delay_ns, self._last_due_ns)
         self._last_due_ns = due_ns
         self.peer._inbox.append(item)
-        self._loop.call_after_ns(due_ns - self._loop.now_ns, self.peer._on_due)
+        peer = self.peer
+        self._loop.call_after_ns(due_ns - self._loop.now_ns, peer._on_due, context=peer.context)
 
     def _on_due(self) -> None:
         self._arrived += 1
         self.deliver()
+
+    def deliver_soon(self) -> None:
+        """Hand over what arrived, in the turn of whoever reads."""
+        self._loop.call_soon(self.deliver, context=self.context)
 
     def deliver(self) -> None:
         """Hand over what arrived, in order; each write is one read."""
@@ -277,7 +301,7 @@ class MemoryTransport(asyncio.Transport):
         self._pending_size -= size
         if self._is_writer_paused and not self.get_write_buffer_size():
             self._is_writer_paused = False
-            self._protocol.resume_writing()
+            self.context.run(self._protocol.resume_writing)
 
     def lose(self, error: Exception | None) -> None:
         """End this side; the protocol is told once."""
@@ -288,4 +312,14 @@ class MemoryTransport(asyncio.Transport):
         self._is_closing = self._is_lost = True
         self._inbox.clear()
         self._arrived = 0
-        self._loop.call_soon(self._protocol.connection_lost, error)
+        self._loop.call_soon(self._protocol.connection_lost, error, context=self.context)
+
+    def die(self) -> None:
+        """End with the process: what was written is on its way, the protocol is told nothing."""
+        if self._is_lost:
+            return
+        if not self._is_closing:
+            self._send(_RESET)
+        self._is_closing = self._is_lost = True
+        self._inbox.clear()
+        self._arrived = 0

@@ -8,11 +8,15 @@ unmodified.
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable, Coroutine
-from heapq import heappush
+from contextlib import suppress
+from contextvars import Context, copy_context
+from heapq import heappop, heappush
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
-from simulation.memory_net import MemoryServer, MemoryTransport, Network
+from simulation.memory_net import OWNER, MemoryServer, MemoryTransport, Network
 from slipstream.units import NS_PER_S, TimeNs
 
 START_NS: Final = 1_000 * NS_PER_S
@@ -27,44 +31,108 @@ class TimeStoodStillError(RuntimeError):
     """Nothing is ready and no timer is set: whoever waits now would wait for ever."""
 
 
-class _OrderedTimer(asyncio.TimerHandle):
-    """A timer that runs after those of the same instant that were made before it."""
-
-    __slots__ = ("order",)
-    order: int
-
-    def __lt__(self, other: object) -> bool:
-        if not isinstance(other, _OrderedTimer):
-            return NotImplemented
-        return (self.when(), self.order) < (other.when(), other.order)
-
-
-class _Clockwork:
-    """What the loop asks for socket events: there are none, but asking moves the clock."""
-
-    def __init__(self, wait: Callable[[float | None], None]) -> None:
-        self._wait = wait
-
-    def select(self, timeout: float | None = None) -> list[object]:
-        self._wait(timeout)
-        return []
+class TooLongError(RuntimeError):
+    """More callbacks ran than a run may take: something turns in a circle."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """A deterministic loop. ``network`` holds every connection made on it."""
+    """A deterministic loop. ``network`` holds every connection made on it.
+
+    What runs for an owner (``memory_net.OWNER`` in its context) stops for ever when the owner is
+    killed: not one more callback of its, no ``finally``, as after SIGKILL.
+    """
 
     def __init__(self, network: Network | None = None) -> None:
         """Start at ``START_NS``."""
         self.now_ns = START_NS
+        self.step_count = 0
+        self.step_count_max: int | None = None
+        """Callbacks after which a run is given up."""
         self._order = 0
+        self._timers: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._dead: set[int] = set()
+        self._owned: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        self._remains: list[asyncio.Task[Any]] = []
         self.network = network or Network()
         self.faults: list[dict[str, Any]] = []
         """What reached the exception handler: a run without bugs leaves it empty."""
         super().__init__()
-        self._selector = _Clockwork(self._wait)
-        self._clock_resolution = 0.5 / NS_PER_S
         self.network.loop = self
         self.set_exception_handler(lambda _, context: self.faults.append(context))
+        self.set_task_factory(self._make_task)
+
+    # --- whose it is ---
+
+    def _make_task(
+        self,
+        _: asyncio.AbstractEventLoop,
+        work: Any,  # noqa: ANN401 - a coroutine of any type
+        *,
+        context: Context | None = None,
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=self, context=context)
+        owner = OWNER.get() if context is None else context.get(OWNER)
+        if owner is not None:
+            self._owned[task] = owner
+        return task
+
+    def run_as(
+        self, owner: int, work: Coroutine[Any, Any, _T], *, name: str | None = None
+    ) -> asyncio.Task[_T]:
+        """Run something, and all that it starts, as an owner's."""
+        context = copy_context()
+        context.run(OWNER.set, owner)
+        return self.create_task(work, name=name, context=context)
+
+    def kill(self, owner: int) -> None:
+        """Stop everything of an owner, and cut its connections; what it sent stays on its way."""
+        self._dead.add(owner)
+        self.network.kill(owner)
+        # Kept whole until the end: a task that is collected would run what it has in ``finally``.
+        self._remains += [task for task, whose in self._owned.items() if whose == owner]
+
+    def bury(self) -> None:
+        """End the tasks of the killed, when nothing that they do matters any more."""
+        rest = [task for task in self._remains if not task.done()]
+        self._dead.clear()
+        for task in rest:
+            task.cancel()
+        if rest:
+            with suppress(TimeStoodStillError, TooLongError):
+                self.run_until_complete(asyncio.wait(rest, timeout=60))
+        for task in self._remains:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            if task.done() and not task.cancelled():
+                task.exception()
+        self._remains.clear()
+
+    # --- time ---
+
+    def _run_once(self) -> None:
+        """Run what is ready; when nothing is, the next instant that something is due."""
+        ready: deque[asyncio.Handle] = self._ready  # type: ignore[attr-defined]
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heappop(timers)
+        if not ready:
+            if not timers:
+                raise TimeStoodStillError("nothing is ready and no timer is set")
+            self.now_ns = max(self.now_ns, timers[0][0])
+        now_ns = self.now_ns
+        while timers and timers[0][0] <= now_ns:
+            ready.append(heappop(timers)[2])
+        count = len(ready)
+        self.step_count += count
+        if self.step_count_max is not None and self.step_count > self.step_count_max:
+            raise TooLongError(f"more than {self.step_count_max} callbacks")
+        dead = self._dead
+        for _ in range(count):
+            handle = ready.popleft()
+            if handle.cancelled():
+                continue
+            if dead and handle._context.get(OWNER) in dead:  # type: ignore[attr-defined]
+                continue
+            handle._run()
 
     def time(self) -> float:
         """Return virtual seconds."""
@@ -79,25 +147,27 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """Call at a virtual instant, rounded to the nanosecond."""
         self._check_closed()  # type: ignore[attr-defined]
+        due_ns = round(when * NS_PER_S)
+        timer = asyncio.TimerHandle(due_ns / NS_PER_S, callback, args, self, context)
         self._order += 1
-        exact = round(when * NS_PER_S) / NS_PER_S
-        timer = _OrderedTimer(exact, callback, args, self, context)
-        timer.order = self._order
-        heappush(self._scheduled, timer)  # type: ignore[attr-defined]
-        timer._scheduled = True  # type: ignore[attr-defined]
+        heappush(self._timers, (due_ns, self._order, timer))
         return timer
 
-    def call_after_ns(self, delay_ns: int, callback: Callable[..., object], *args: object) -> None:
+    def call_after_ns(
+        self,
+        delay_ns: int,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> None:
         """Call after whole nanoseconds."""
-        self.call_at((self.now_ns + delay_ns) / NS_PER_S, callback, *args)
+        due_ns = self.now_ns + delay_ns
+        timer = asyncio.TimerHandle(due_ns / NS_PER_S, callback, args, self, context)
+        self._order += 1
+        heappush(self._timers, (due_ns, self._order, timer))
 
-    def _wait(self, timeout: float | None) -> None:
-        if timeout is not None and timeout <= 0:
-            return
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-        if not scheduled:
-            raise TimeStoodStillError("nothing is ready and no timer is set")
-        self.now_ns = max(self.now_ns, round(scheduled[0].when() * NS_PER_S))
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is passed over when its time comes."""
 
     def _process_events(self, event_list: list[object]) -> None:
         """There are none."""
@@ -164,13 +234,26 @@ class VirtualClock:
 
 
 def run_virtual(
-    main: Callable[[VirtualLoop], Coroutine[object, object, _T]], *, network: Network | None = None
+    main: Callable[[VirtualLoop], Coroutine[object, object, _T]],
+    *,
+    network: Network | None = None,
+    step_count_max: int | None = None,
 ) -> _T:
-    """Run to the end on a fresh loop; whatever nobody handled fails the run."""
+    """Run to the end on a fresh loop; whatever nobody handled fails the run.
+
+    Raises:
+        AssertionError: something reached the loop's exception handler.
+        TooLongError: more callbacks ran than allowed.
+    """
     loop = VirtualLoop(network)
+    loop.step_count_max = step_count_max
     try:
         asyncio.set_event_loop(loop)
         result = loop.run_until_complete(main(loop))
+        faults = list(loop.faults)
+        loop.step_count_max = None
+        loop.bury()
+        loop.faults = faults
         _cancel_rest(loop)
     finally:
         asyncio.set_event_loop(None)

@@ -35,6 +35,7 @@ class MakerSettings:
     walk_ppm: int = 60
     replenish_ns: int = 500 * NS_PER_MS
     is_frozen: bool = False
+    level_count: int = DEPTH_LEVELS
 
 
 class Generator:
@@ -70,7 +71,7 @@ class Generator:
         for side, best in ((BUY, best_bid), (SELL, best_bid + step)):
             aligned = best // gap * gap if side == BUY else -(-best // gap) * gap
             prices = [best]
-            prices += [aligned - side * gap * k for k in range(DEPTH_LEVELS)]
+            prices += [aligned - side * gap * k for k in range(self._settings.level_count)]
             for px in prices:
                 if px > 0:
                     wanted[side, px] = self._size_at(side, px)
@@ -207,19 +208,27 @@ class Maker:
         rows: list[tuple[int, int, int]] = []
         for side, px in self._quoted.keys() - wanted.keys():
             rows.append((side, px, 0))
-        quoted = self._quoted
-        for key, qty in wanted.items():
-            refill_ns = self._refill_at_ns.get(key)
-            if refill_ns is not None:
-                if refill_ns > now_ns:
-                    continue
-                del self._refill_at_ns[key]
-            elif quoted.get(key) == qty:
-                continue
-            rows.append((*key, qty))
+        rows += self._changed(wanted, now_ns)
         self._quoted = wanted
         if rows:
             self._exchange.quote(self._symbol, rows, now_ns)
         stale = [key for key, due in self._refill_at_ns.items() if due <= now_ns]
         for key in stale:
             del self._refill_at_ns[key]
+
+    def _changed(self, wanted: Ladder, now_ns: int) -> list[tuple[int, int, int]]:
+        """Return the levels to set: those that differ, and the taken ones that are due."""
+        quoted, refill_at_ns = self._quoted, self._refill_at_ns
+        if not refill_at_ns:
+            return [(*key, qty) for key, qty in wanted.items() if quoted.get(key) != qty]
+        rows: list[tuple[int, int, int]] = []
+        for key, qty in wanted.items():
+            refill_ns = refill_at_ns.get(key)
+            if refill_ns is not None:
+                if refill_ns > now_ns:
+                    continue
+                del refill_at_ns[key]
+            elif quoted.get(key) == qty:
+                continue
+            rows.append((*key, qty))
+        return rows
