@@ -52,6 +52,14 @@ def sizing_rule(mirror: MirrorConfig) -> SizingRule:
     )
 
 
+def missed_policy(mirror: MirrorConfig) -> MissedPolicy:
+    """Return what becomes of an opening that is not built: as configured, or the mode's own."""
+    if mirror.missed is not None:
+        return mirror.missed
+    is_caught_up = mirror.mode is MirrorMode.POSITION
+    return MissedPolicy.CATCH_UP if is_caught_up else MissedPolicy.GIVE_UP
+
+
 def _on_limit(policy: LimitPolicy) -> OnLimit:
     return OnLimit.CLIP if policy is LimitPolicy.CLIP else OnLimit.SKIP
 

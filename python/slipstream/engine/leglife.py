@@ -16,6 +16,7 @@ from slipstream.units import Px, TimeNs
 
 if TYPE_CHECKING:
     from slipstream._core import OrderPlan, Skip, SkipReason
+    from slipstream.domain.ids import IntentId
     from slipstream.domain.order import OrderRequest
     from slipstream.engine.cohort import Event, Member
 
@@ -149,7 +150,8 @@ class Leg:
 
     def on_skip(self, skip: Skip) -> None:
         """No order now, and why."""
-        if not self.attempts and not self.wanted_qty:
+        is_other_kind = skip.is_opening != self.is_opening
+        if not self.attempts and (is_other_kind or not self.wanted_qty):
             self.wanted_qty = abs(skip.wanted_qty)
         self.is_opening = skip.is_opening
         self.reason = skip.reason
@@ -176,9 +178,18 @@ class Leg:
         return self.end
 
     def payload(
-        self, *, exact_target: int, wanted_target: int, position_qty: int, received_ns: TimeNs
+        self,
+        *,
+        exact_target: int,
+        wanted_target: int,
+        position_qty: int,
+        newest: IntentId | None,
+        received_ns: TimeNs,
     ) -> dict[str, object]:
-        """Return the leg as the activity log keeps it: money as decimal text."""
+        """Return the leg as the activity log keeps it: money as decimal text.
+
+        ``newest`` names the newest leader event that the lane's numbers include.
+        """
         plan = self.attempts[-1].plan if self.attempts else None
         body: dict[str, object] = {
             "symbol": None if self.event is None else self.event.symbol,
@@ -193,6 +204,7 @@ class Leg:
             "exact_target": format_target(exact_target),
             "target": format_target(wanted_target),
             "position": format_fixed(position_qty),
+            "newest": newest,
             "observed": self.observed,
             "limit": self.limit,
         }

@@ -53,6 +53,7 @@ def give_up_targets(mirror: Mirror, scope: Scope) -> dict[str, list[int]]:
             if is_idle and not any((*lane.position_qty, *lane.wanted_target)):
                 continue
             mirror.cohort.table.restore_lane(row, index, _without_targets(lane))
+            mirror.tell_lane("FLATTENED", row, symbol)
             found.setdefault(symbol, []).append(row)
     return found
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from slipstream._core import format_fixed
+from slipstream._core import LaneState, format_fixed, format_target
 from slipstream.domain.cohort import ActivityRow, LegResult
-from slipstream.domain.ids import FollowerId, LeaderId
+from slipstream.domain.fill import Fill
+from slipstream.domain.ids import FollowerId, IntentId, LeaderId
 from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.outcome import LegEnd
 from slipstream.engine.cohort import Cohort, Event
@@ -32,6 +33,7 @@ class _Ended:
     exact_target: int
     wanted_target: int
     position_qty: int
+    newest: IntentId | None
 
 
 class Journal:
@@ -58,7 +60,7 @@ class Journal:
         self._stages = stages
         self._times = times
         self._at_point = at_point
-        self._ended: deque[_Ended] = deque()
+        self._ended: deque[_Ended | ActivityRow] = deque()
         self._results: list[LegResult] = []
         self._is_due = False
         self.ends: Counter[str] = Counter()
@@ -86,8 +88,18 @@ class Journal:
             ]
         )
 
-    def incident(self, reason: str, *, detail: str, follower: FollowerId | None = None) -> None:
-        """Tell of something an operator should see."""
+    def incident(
+        self,
+        reason: str,
+        *,
+        detail: str,
+        follower: FollowerId | None = None,
+        fills: Sequence[Fill] = (),
+    ) -> None:
+        """Tell of something an operator should see, and which fills of the leader it is about."""
+        payload: dict[str, object] = {"detail": detail}
+        if fills:
+            payload["fills"] = fill_names(fills)
         self._log(
             [
                 ActivityRow(
@@ -96,7 +108,7 @@ class Journal:
                     leader=self._leader,
                     follower=follower,
                     reason=reason,
-                    payload={"detail": detail},
+                    payload=payload,
                 )
             ]
         )
@@ -120,6 +132,23 @@ class Journal:
                 sum(lane.exact_target),
                 sum(lane.wanted_target),
                 sum(lane.position_qty),
+                cohort.newest_intent(leg.symbol_index),
+            )
+        )
+        self._arm()
+
+    def lane(self, reason: str, cohort: Cohort, row: int, symbol: str) -> None:
+        """Keep for the log that a lane's targets were set beside the leader's events."""
+        index = cohort.symbol_index(symbol)
+        lane = cohort.table.lane(row, index)
+        self._ended.append(
+            ActivityRow(
+                ts_ms=self._wall_ms(),
+                kind="lane",
+                leader=self._leader,
+                follower=cohort.members[row].follower,
+                reason=reason,
+                payload=lane_payload(symbol, lane, cohort.newest_intent(index)),
             )
         )
         self._arm()
@@ -150,12 +179,15 @@ class Journal:
             self._log(rows)
             self._at_point(points.LINES_GIVEN)
 
-    def _row(self, ended: _Ended) -> ActivityRow:
+    def _row(self, ended: _Ended | ActivityRow) -> ActivityRow:
+        if isinstance(ended, ActivityRow):
+            return ended
         leg, intent = ended.leg, ended.event.intent
         payload = leg.payload(
             exact_target=ended.exact_target,
             wanted_target=ended.wanted_target,
             position_qty=ended.position_qty,
+            newest=ended.newest,
             received_ns=intent.received_ns,
         )
         payload["kind"] = intent.kind.value
@@ -173,6 +205,22 @@ class Journal:
         )
 
 
+def fill_names(fills: Sequence[Fill]) -> list[list[str]]:
+    """Return the identities of fills, part by part."""
+    return [[str(part) for part in fill.id] for fill in fills]
+
+
+def lane_payload(symbol: str, lane: LaneState, newest: IntentId | None) -> dict[str, object]:
+    """Return a lane's targets and position as the activity log keeps them."""
+    return {
+        "symbol": symbol,
+        "exact_target": format_target(sum(lane.exact_target)),
+        "target": format_target(sum(lane.wanted_target)),
+        "position": format_fixed(sum(lane.position_qty)),
+        "newest": newest,
+    }
+
+
 def intent_payload(intent: MirrorIntent) -> dict[str, object]:
     """Return an intent as the activity log keeps it: money as decimal text."""
     margin = intent.margin
@@ -180,12 +228,13 @@ def intent_payload(intent: MirrorIntent) -> dict[str, object]:
         "kind": intent.kind.value,
         "symbol": intent.symbol,
         "side": intent.side.name,
+        "position_side": intent.position_side.name,
         "before": format_fixed(intent.before),
         "after": format_fixed(intent.after),
         "qty": format_fixed(intent.qty),
         "px": format_fixed(intent.px),
         "venue_ts_ms": intent.venue_ts_ms,
-        "fills": [fill.id.key.split("\x1f") for fill in intent.fills],
+        "fills": fill_names(intent.fills),
         "leader_margin": None if margin is None else format_fixed(margin.equity),
         "stages": {
             "decoded": intent.decoded_ns - intent.received_ns,

@@ -458,6 +458,10 @@ class Mirror:
                 self._supersede(leg)
             self._queue(event, row, reductions_only=True)
 
+    def tell_lane(self, reason: str, row: int, symbol: str) -> None:
+        """Write down that a lane's targets were set beside the leader's events."""
+        self._journal.lane(reason, self.cohort, row, symbol)
+
     @property
     def order_count(self) -> int:
         """Orders that are out."""

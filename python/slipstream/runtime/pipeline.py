@@ -254,7 +254,7 @@ class Pipeline:
         intent = self._aged(emitted.intent)
         if intent.symbol not in self._hub.instruments:
             detail = f"{intent.symbol}: the venue does not list it with rules that fit"
-            self._journal.incident("NOT_MIRRORED", detail=detail)
+            self._journal.incident("NOT_MIRRORED", detail=detail, fills=intent.fills)
             return
         if intent.symbol not in self._prepared:
             waiting = self._parked.get(intent.symbol)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from slipstream.domain.cohort import CohortCommit, LegRow, LegStatus
+from slipstream._core import LaneState
+from slipstream.domain.cohort import ActivityRow, CohortCommit, LegRow, LegStatus
 from slipstream.domain.ids import FillId, FollowerId, IntentId, VenueId, intent_id
 from slipstream.errors import StoreError, VenueError
 from slipstream.runtime.attribution import Difference, Doubts, describe, mark_foreign, shrink
 from slipstream.runtime.follower import Follower
+from slipstream.runtime.journal import lane_payload
 from slipstream.store.base import Store
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, NS_PER_S, VenueMs
@@ -164,9 +166,24 @@ class Upkeep:
         )
         try:
             await self._store.commit(CohortCommit(each.membership.cohort.leader, None, [row]))
+            self._store.log([self._line(row, each, lane)])
         except StoreError as error:
             # The venue still says so after a restart: it is found again.
             self._report("SHRINK_NOT_RECORDED", follower.id, str(error))
+
+    def _line(self, row: LegRow, each: Difference, lane: LaneState) -> ActivityRow:
+        """Return what the activity log says of a lane that shrank."""
+        cohort = each.membership.cohort
+        newest = cohort.newest_intent(each.symbol_index)
+        return ActivityRow(
+            ts_ms=self._clock.wall_us() // 1_000,
+            kind="lane",
+            leader=cohort.leader,
+            follower=row.follower_id,
+            intent_id=row.intent_id,
+            reason=row.reason,
+            payload=lane_payload(each.symbol, lane, newest),
+        )
 
 
 def _name(follower: Follower, each: Difference, clock: Clock) -> IntentId:

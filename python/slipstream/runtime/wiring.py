@@ -7,7 +7,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from slipstream._core import BookView, Signer
@@ -56,7 +56,7 @@ from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
 from slipstream.transport.reconnect import Backoff
 from slipstream.units import NS_PER_MS, TimeNs
-from slipstream.venues.base import MarketReader
+from slipstream.venues.base import MarketReader, VenueTraits
 from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoints, venue
 
 
@@ -64,10 +64,13 @@ from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoint
 class Options:
     """What a demo or a bench changes. ``is_depth_reserved=False`` plans every follower on the
     whole book, to show what the reservation is for. ``at_point`` is called at every named point
-    of an order's life (``runtime/points.py``)."""
+    of an order's life (``runtime/points.py``). ``absent_after_ns`` and ``lookup_lag_ns`` take the
+    place of the venue's own where a simulated venue refuses old nonces sooner than the real one."""
 
     is_depth_reserved: bool = True
     at_point: points.AtPoint = points.pass_by
+    absent_after_ns: int | None = None
+    lookup_lag_ns: int | None = None
 
 
 @dataclass(slots=True)
@@ -139,9 +142,21 @@ class Wiring:
         instruments = await reader.instruments()
         books = adapter.make_book_feed(on_report=lambda text: self.tell("BOOKS", text))
         hub = VenueHub(
-            adapter.traits, instruments, books, is_reserving=self.options.is_depth_reserved
+            self._traits(adapter.traits),
+            instruments,
+            books,
+            is_reserving=self.options.is_depth_reserved,
         )
         self.venues[name] = _Venue(adapter, hub, reader)
+
+    def _traits(self, traits: VenueTraits) -> VenueTraits:
+        """Return a venue's traits as the options have them."""
+        absent_ns, lag_ns = self.options.absent_after_ns, self.options.lookup_lag_ns
+        return replace(
+            traits,
+            absent_after_ns=traits.absent_after_ns if absent_ns is None else absent_ns,
+            lookup_lag_ns=traits.lookup_lag_ns if lag_ns is None else lag_ns,
+        )
 
     def add_follower(self, config: FollowerConfig) -> None:
         """Make a follower's bulkhead; nothing is opened yet."""
@@ -237,8 +252,20 @@ class Wiring:
         now_ms = self.venues[config.venue].adapter.venue_clock.now_ms()
         oldest_ms = now_ms - self.config.engine.retention_ns // NS_PER_MS
         if not go_on(tracker, history, oldest_ms=oldest_ms):
+            tracker.account.floor_ms = now_ms
             await self._save_cursor(leader, BEGAN, str(now_ms))
+        self._tell_since(config, tracker.account.floor_ms)
         return tracker, {symbol: at for symbol, at in history.cursors.items() if symbol != BEGAN}
+
+    def _tell_since(self, config: LeaderConfig, since_ms: int) -> None:
+        """Write down from when on every fill of a leader is to be mirrored."""
+        payload: dict[str, object] = {
+            "venue": config.venue,
+            "account": config.account.lower(),
+            "since_ms": since_ms,
+        }
+        leader = LeaderId(config.id)
+        self.store.log([ActivityRow(wall_ms(), "leader", leader, payload=payload)])
 
     async def _save_cursor(self, leader: LeaderId, symbol: str, cursor: str) -> None:
         await self.store.commit(CohortCommit(leader, None, [], (symbol, cursor)))
