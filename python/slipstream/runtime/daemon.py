@@ -25,6 +25,9 @@ from slipstream.runtime.wiring import Options, open_engine
 from slipstream.transport.clock import SystemClock
 
 DRAIN_S: Final = 10.0
+READY: Final = "ready to trade"
+"""Said once, when the first follower may send an order."""
+READY_LOOK_S: Final = 0.005
 _PR_SET_DUMPABLE: Final = 4
 
 Tell = Callable[[str], None]
@@ -84,6 +87,7 @@ async def run_daemon(
     )
     server = ControlServer(config.engine.control_socket, engine.switchboard.carry_out)
     is_drained = False
+    ready = asyncio.create_task(_say_ready(engine, tell))
     try:
         engine.store.log([_session_row(config, engine)])
         await server.start()
@@ -94,10 +98,21 @@ async def run_daemon(
         await ended.wait()
         tell("stopping: leaders first, then what is in flight")
     finally:
+        ready.cancel()
         await server.close()
         is_drained = await engine.stop(drain_s=DRAIN_S)
         tell("stopped" if is_drained else "stopped with orders whose end is not known yet")
     return _result(engine, is_drained=is_drained)
+
+
+async def _say_ready(engine: Engine, tell: Tell) -> None:
+    """Say when orders may leave: every leader's stream is up, and a follower has its account."""
+    await engine.wait_live()
+    is_ready = False
+    while not is_ready:
+        is_ready = any(each.is_ready for each in engine.followers.values())
+        await asyncio.sleep(0 if is_ready else READY_LOOK_S)
+    tell(READY)
 
 
 async def _start(engine: Engine, ended: asyncio.Event) -> None:

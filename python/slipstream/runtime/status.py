@@ -28,6 +28,9 @@ def engine_status(engine: "Engine") -> dict[str, object]:
                 "last_error": health.last_error,
                 "intents": 0 if parts is None else parts.journal.kinds.total(),
                 "busy": parts is not None and parts.pipeline.is_busy,
+                "idle": parts is not None
+                and not parts.pipeline.is_busy
+                and not any(mirror.is_busy for mirror in parts.mirrors),
                 "orders_out": 0
                 if parts is None
                 else sum(mirror.order_count for mirror in parts.mirrors),
