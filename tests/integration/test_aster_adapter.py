@@ -43,6 +43,7 @@ from slipstream.units import NS_PER_S, Px, Qty, TimeNs
 from slipstream.venues.aster.adapter import AsterAdapter
 from slipstream.venues.aster.feed import AsterAccountFeed
 from slipstream.venues.aster.gateway import AsterGateway
+from slipstream.venues.aster.limits import StreamBounds
 from slipstream.venues.base import AccountEvent, FeedDown, FeedUp
 
 CLOCK = SystemClock()
@@ -441,9 +442,13 @@ async def test_a_connection_is_replaced_without_a_gap(account: Account) -> None:
         account.adapter._access,
         account.adapter._rest(account.signer),
         account=account.address,
-        keep_alive_ns=NS_PER_S // 4,
-        redial_ns=NS_PER_S // 2,
-        overlap_ns=NS_PER_S // 4,
+        bounds=StreamBounds(
+            heartbeat_ns=NS_PER_S,
+            silence_ns=5 * NS_PER_S,
+            key_check_ns=NS_PER_S // 4,
+            redial_ns=NS_PER_S // 2,
+            overlap_ns=NS_PER_S // 4,
+        ),
     )
     px = await band_px(account, Side.BUY)
     async with running(feed.run(heard.sink)):

@@ -80,6 +80,9 @@ class AccountFeed(Protocol):
     async def run(self, sink: AccountSink) -> None:
         """Connect, push events, reconnect with jittered backoff; return only when cancelled."""
 
+    def redial(self, reason: str) -> None:
+        """Give the stream up and dial again: it is known to have lost something."""
+
 
 class BookFeed(Protocol):
     """Order books and marks of one venue, shared by all its followers and leaders."""

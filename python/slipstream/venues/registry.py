@@ -52,15 +52,22 @@ class VenueAdapter(Protocol):
         """Return the books of the venue; ``on_report`` takes what a log should hold."""
 
     def make_account_feed(
-        self, account: str, signer: Signer, *, wants_orders: bool = True
+        self, account: str, signer: Signer, *, wants_orders: bool = True, is_first: bool = False
     ) -> AccountFeed:
         """Return the stream of an account; ``wants_orders=False`` leaves fills and order reports
-        out, for accounts whose orders are answered to us anyway."""
+        out, for accounts whose orders are answered to us anyway. ``is_first``: a leader's, which
+        comes back before others and is held to closer bounds."""
 
     def make_gateway(
-        self, account: str, signer: Signer, *, orders_per_minute: int | None = None
+        self,
+        account: str,
+        signer: Signer,
+        *,
+        orders_per_minute: int | None = None,
+        is_first: bool = False,
     ) -> OrderGateway:
-        """Return an account's way to the venue; ``None`` = as many orders as the venue allows."""
+        """Return an account's way to the venue; ``None`` = as many orders as the venue allows.
+        ``is_first``: its reads may use the part of the address budget kept for reductions."""
 
     async def close(self) -> None:
         """Close the connections for reads that readers, feeds and gateways left open."""

@@ -84,15 +84,25 @@ class AsterAdapter:
         return AsterBookFeed(self._access, rest, depth=depth, on_report=on_report)
 
     def make_account_feed(
-        self, account: str, signer: Signer, *, wants_orders: bool = True
+        self, account: str, signer: Signer, *, wants_orders: bool = True, is_first: bool = False
     ) -> AsterAccountFeed:
         """Return the stream of an account, read with one of its agent keys."""
         return AsterAccountFeed(
-            self._access, self._rest(signer), account=account, wants_orders=wants_orders
+            self._access,
+            self._rest(signer),
+            account=account,
+            wants_orders=wants_orders,
+            is_first=is_first,
+            bounds=limits.LEADER_STREAM if is_first else limits.FOLLOWER_STREAM,
         )
 
     def make_gateway(
-        self, account: str, signer: Signer, *, orders_per_minute: int | None = None
+        self,
+        account: str,
+        signer: Signer,
+        *,
+        orders_per_minute: int | None = None,
+        is_first: bool = False,
     ) -> AsterGateway:
         """Return an account's way to the venue; ``None`` = as many orders as the venue allows."""
         return AsterGateway(
@@ -101,6 +111,7 @@ class AsterAdapter:
             account=account,
             signer=signer,
             orders_per_minute=orders_per_minute,
+            is_first=is_first,
         )
 
     async def close(self) -> None:

@@ -1,9 +1,11 @@
 """One account's user-data stream on Aster, with its listen key's whole life.
 
-A key lives 60 minutes and is kept alive each 30; a connection lives 24 hours and is replaced
-before, new socket first, so that events of the overlap come twice and none is missed. A frame
-that cannot be decoded may hide a fill: the stream is then declared down and dialled again, and
-whoever listens reads what it missed.
+A socket lives 24 hours and is replaced before, new one first, so that events of the overlap come
+twice and none is missed. It counts as dead when our own control messages stay unanswered, however
+alive its TCP connection looks. The key is extended by asking for it again: the venue names the
+active key, so a key that somebody deleted or replaced shows although the old socket stays open and
+says nothing. A frame that cannot be decoded may hide a fill: the stream is then declared down and
+dialled again, and whoever listens reads what it missed.
 """
 
 import asyncio
@@ -16,24 +18,24 @@ from slipstream import errors
 from slipstream.transport.reconnect import Backoff
 from slipstream.transport.websocket import WebSocket, open_websocket
 from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
-from slipstream.venues.aster import answers, faults
+from slipstream.venues.aster import answers, faults, limits
 from slipstream.venues.aster.events import (
     HeartbeatReply,
     ListenKeyExpired,
     ModeChanged,
     UserEventDecoder,
 )
-from slipstream.venues.aster.limits import Endpoint
+from slipstream.venues.aster.limits import Endpoint, StreamBounds
 from slipstream.venues.aster.rest import HEADERS, AsterAccess, AsterRest
 from slipstream.venues.base import AccountEvent, AccountSink, FeedDown, FeedUp
 
 __all__ = ["AsterAccountFeed"]
 
-_KEEP_ALIVE_NS: Final = 30 * 60 * NS_PER_S
-_REDIAL_NS: Final = (23 * 60 + 30) * 60 * NS_PER_S
-_OVERLAP_NS: Final = 5 * NS_PER_S
-_HEARTBEAT_NS: Final = 10 * NS_PER_S
-_SILENCE_NS: Final = 30 * NS_PER_S
+_REDIAL_RETRY_NS: Final = 60 * NS_PER_S
+_KEY_RETRY_NS: Final = 10 * NS_PER_S
+_STEADY_NS: Final = 10 * NS_PER_S
+"""A session that lived this long is dialled again at once when only its key is gone."""
+
 _MESSAGE_SIZE_MAX: Final = 1024 * 1024
 _KEY_EXPIRED: Final = "listen key expired"
 
@@ -41,13 +43,20 @@ _KEY_EXPIRED: Final = "listen key expired"
 class _Session:
     """One socket of one listen key, and what it decodes."""
 
-    __slots__ = ("ended", "key", "reason", "socket")
+    __slots__ = ("ended", "key", "opened_ns", "reason", "socket", "tending")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, opened_ns: TimeNs) -> None:
         self.key = key
+        self.opened_ns = opened_ns
         self.socket: WebSocket | None = None
+        self.tending: asyncio.Task[None] | None = None
         self.reason: str | None = None
         self.ended = asyncio.Event()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether nothing ended it, as far as is known."""
+        return not self.ended.is_set() and self.socket is not None and self.socket.is_open
 
     def end(self, reason: str) -> None:
         """Say why it must end; the runner does the rest."""
@@ -66,9 +75,8 @@ class AsterAccountFeed:
         *,
         account: str,
         wants_orders: bool = True,
-        keep_alive_ns: int = _KEEP_ALIVE_NS,
-        redial_ns: int = _REDIAL_NS,
-        overlap_ns: int = _OVERLAP_NS,
+        is_first: bool = False,
+        bounds: StreamBounds = limits.FOLLOWER_STREAM,
     ) -> None:
         """Share ``rest`` with the account's gateway.
 
@@ -77,13 +85,11 @@ class AsterAccountFeed:
             rest: the calls of the account's key.
             account: the address events are reported for.
             wants_orders: whether fills and order reports are decoded and pushed.
-            keep_alive_ns: how often the listen key is extended.
-            redial_ns: age at which a connection is replaced.
-            overlap_ns: how long the old connection lives beside the new one.
+            is_first: may dial when the address has used up what it may ask, before others.
+            bounds: when the stream counts as dead, when its key is asked for, when it is replaced.
         """
-        self._keep_alive_ns = keep_alive_ns
-        self._redial_ns = redial_ns
-        self._overlap_ns = overlap_ns
+        self._bounds = bounds
+        self._is_first = is_first
         self._access = access
         self._rest = rest
         self._clock = access.clock
@@ -93,49 +99,73 @@ class AsterAccountFeed:
         self._sink: AccountSink | None = None
         self._message_id = 0
         self._sessions: set[_Session] = set()
+        self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self, sink: AccountSink) -> None:
         """Connect, push events, reconnect with jittered backoff; return only when cancelled.
 
-        Every ``FeedUp`` but the one of a planned replacement follows a ``FeedDown``, except the
-        first. When cancelled, sockets are closed and nothing more is pushed.
+        Every ``FeedUp`` follows a ``FeedDown``, except the first; a planned replacement says
+        neither. When cancelled, sockets are closed and nothing more is pushed.
         """
         self._sink = sink
         try:
-            while True:
-                try:
-                    session = await self._open()
-                except (errors.FeedError, errors.VenueError) as error:
-                    self._push([FeedDown(f"cannot open: {error}", self._clock.now_ns())])
-                    await asyncio.sleep(self._pause_ns(error) / NS_PER_S)
-                    continue
-                self._push([FeedUp(self._clock.now_ns())])
-                reason = await self._live(session)
-                self._push([FeedDown(reason, self._clock.now_ns())])
-                self._abort_all()
-                if reason != _KEY_EXPIRED:
-                    await asyncio.sleep(self._backoff.next_delay_ns() / NS_PER_S)
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                while True:
+                    await self._follow()
         finally:
-            self._sink = None
+            self._sink = self._tasks = None
             self._abort_all()
+
+    async def _follow(self) -> None:
+        """Dial, push until the stream ended, and pause."""
+        try:
+            session = await self._open()
+        except (errors.FeedError, errors.VenueError) as error:
+            self._push([FeedDown(f"cannot open: {error}", self._clock.now_ns())])
+            await asyncio.sleep(self._pause_ns(error) / NS_PER_S)
+            return
+        opened_ns = session.opened_ns
+        self._push([FeedUp(self._clock.now_ns())])
+        reason = await self._live(session)
+        now_ns = self._clock.now_ns()
+        self._push([FeedDown(reason, now_ns)])
+        self._abort_all()
+        if reason != _KEY_EXPIRED or now_ns - opened_ns < _STEADY_NS:
+            await asyncio.sleep(self._backoff.next_delay_ns() / NS_PER_S)
+
+    def redial(self, reason: str) -> None:
+        """Give the stream up and dial again: somebody knows that it lost something."""
+        for session in self._sessions:
+            session.end(reason)
 
     def _abort_all(self) -> None:
         """End every socket at once."""
-        while self._sessions:
-            session = self._sessions.pop()
+        for session in list(self._sessions):
+            self._forget(session)
             if session.socket is not None:
                 session.socket.abort("closed by us")
+
+    def _forget(self, session: _Session) -> None:
+        """Hear nothing more of a session, and stop looking after it."""
+        self._sessions.discard(session)
+        if session.tending is not None:
+            session.tending.cancel()
 
     def _pause_ns(self, error: errors.SlipstreamError) -> int:
         """Return how long to wait after a failure; at least what the venue asked for."""
         asked_ns = error.retry_after_ns if isinstance(error, errors.RateLimited) else None
         return max(self._backoff.next_delay_ns(), asked_ns or 0)
 
+    async def _active_key(self) -> str:
+        """Return the account's listen key, extended; a new one when there is none."""
+        return answers.decode_listen_key(
+            await self._rest.call(Endpoint.LISTEN_KEY_OPEN, is_urgent=self._is_first)
+        )
+
     async def _open(self) -> _Session:
         """Take a listen key and connect with it."""
-        session = _Session(
-            answers.decode_listen_key(await self._rest.call(Endpoint.LISTEN_KEY_OPEN))
-        )
+        session = _Session(await self._active_key(), self._clock.now_ns())
 
         def on_messages(messages: Sequence[bytes], received_ns: TimeNs) -> None:
             self._on_messages(session, messages, received_ns)
@@ -145,31 +175,22 @@ class AsterAccountFeed:
             f"/ws/{session.key}",
             sink=on_messages,
             clock=self._clock,
-            silence_ns=_SILENCE_NS,
+            silence_ns=self._bounds.silence_ns,
             size_max=_MESSAGE_SIZE_MAX,
             user_agent=HEADERS["User-Agent"],
             local_addr=self._access.local_addr,
         )
         self._sessions.add(session)
+        if self._tasks is not None:
+            session.tending = self._tasks.create_task(self._tend(session))
         return session
 
     async def _live(self, session: _Session) -> str:
-        """Look after a session, and those that replace it, until one ended; return why."""
-        now_ns = self._clock.now_ns()
-        keep_ns, redial_ns = now_ns + self._keep_alive_ns, now_ns + self._redial_ns
-        beat_ns = now_ns + _HEARTBEAT_NS
-        while True:
-            wait_ns = max(0, min(keep_ns, redial_ns, beat_ns) - self._clock.now_ns())
-            if await self._wait_end(session, wait_ns):
-                return session.reason or "ended"
-            now_ns = self._clock.now_ns()
-            if now_ns >= beat_ns:
-                beat_ns = now_ns + _HEARTBEAT_NS
-                await self._beat(session)
-            if now_ns >= keep_ns:
-                keep_ns = now_ns + await self._keep_alive(session)
-            if now_ns >= redial_ns:
-                session, redial_ns = await self._replace(session)
+        """Wait for the end of a session, or of those that replace it; return why."""
+        redial_ns = self._clock.now_ns() + self._bounds.redial_ns
+        while not await self._wait_end(session, max(0, redial_ns - self._clock.now_ns())):
+            session, redial_ns = await self._replace(session)
+        return session.reason or "ended"
 
     async def _wait_end(self, session: _Session, wait_ns: int) -> bool:
         """Wait for the end of a session; False when it still lives after ``wait_ns``."""
@@ -189,6 +210,21 @@ class AsterAccountFeed:
             lost.cancel()
             ended.cancel()
 
+    async def _tend(self, session: _Session) -> None:
+        """Ask for signs of life, and for the key, for as long as the session is heard."""
+        bounds = self._bounds
+        now_ns = self._clock.now_ns()
+        beat_ns, key_ns = TimeNs(now_ns), TimeNs(now_ns + bounds.key_check_ns)
+        while True:
+            now_ns = self._clock.now_ns()
+            if now_ns >= beat_ns:
+                beat_ns = TimeNs(now_ns + bounds.heartbeat_ns)
+                await self._beat(session)
+            if now_ns >= key_ns:
+                key_ns = TimeNs(now_ns + await self._check_key(session))
+            wait_ns = min(beat_ns, key_ns) - self._clock.now_ns()
+            await asyncio.sleep(max(0, wait_ns) / NS_PER_S)
+
     async def _beat(self, session: _Session) -> None:
         """Ask something harmless: the answer shows that more than the socket is alive."""
         self._message_id += 1
@@ -197,31 +233,49 @@ class AsterAccountFeed:
             with suppress(errors.FeedError):  # a lost socket is noticed where it is awaited
                 await session.socket.send(message)
 
-    async def _keep_alive(self, session: _Session) -> int:
-        """Extend the key; return how long to wait before the next time."""
+    async def _check_key(self, session: _Session) -> int:
+        """Extend the key, end the session if it is another one; return when to ask again.
+
+        Extending it with PUT would also succeed for a key that somebody made after deleting
+        ours, and our socket would stay silent for ever.
+        """
+        retry_ns = min(_KEY_RETRY_NS, self._bounds.key_check_ns)
         try:
-            await self._rest.call(Endpoint.LISTEN_KEY_KEEP)
+            if await self._active_key() != session.key:
+                session.end(_KEY_EXPIRED)
+        except errors.RateLimited as error:
+            return max(retry_ns, error.retry_after_ns or 0)
         except errors.Rejected as error:
             if error.code == faults.IS_LISTEN_KEY_GONE:
                 session.end(_KEY_EXPIRED)
-            return self._keep_alive_ns // 30
-        except errors.VenueError as error:
-            # The key has 30 minutes left: try again in a minute or when the venue says.
-            asked_ns = error.retry_after_ns if isinstance(error, errors.RateLimited) else None
-            return max(self._keep_alive_ns // 30, asked_ns or 0)
-        return self._keep_alive_ns
+            return retry_ns
+        except (errors.VenueError, errors.DecodeError):
+            return retry_ns  # the key has most of its hour left
+        return self._bounds.key_check_ns
 
     async def _replace(self, session: _Session) -> tuple[_Session, int]:
         """Dial again before the venue ends the connection; the old one goes after the new."""
         try:
             fresh = await self._open()
         except (errors.FeedError, errors.VenueError) as error:
-            return session, self._clock.now_ns() + self._pause_ns(error) + 60 * NS_PER_S
-        await self._wait_end(fresh, self._overlap_ns)
-        self._sessions.discard(session)
+            pause_ns = max(self._pause_ns(error), self._retry_ns)
+            return session, self._clock.now_ns() + pause_ns
+        if not session.is_live:
+            # Between its end and the new socket nobody listened: that time must be read.
+            now_ns = self._clock.now_ns()
+            self._push([FeedDown(session.reason or "ended while replaced", now_ns)])
+            self._push([FeedUp(now_ns)])
+        elif await self._wait_end(fresh, self._bounds.overlap_ns) and session.is_live:
+            self._forget(fresh)
+            return session, self._clock.now_ns() + self._retry_ns
+        self._forget(session)
         if session.socket is not None:
             await session.socket.close()
-        return fresh, self._clock.now_ns() + self._redial_ns
+        return fresh, self._clock.now_ns() + self._bounds.redial_ns
+
+    @property
+    def _retry_ns(self) -> int:
+        return min(_REDIAL_RETRY_NS, self._bounds.redial_ns)
 
     def _on_messages(
         self, session: _Session, messages: Sequence[bytes], received_ns: TimeNs

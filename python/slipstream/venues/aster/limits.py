@@ -10,6 +10,8 @@ from slipstream.units import NS_PER_MS, NS_PER_S
 
 __all__ = [
     "ABSENT_AFTER_NS",
+    "FOLLOWER_STREAM",
+    "LEADER_STREAM",
     "LOOKUP_LAG_NS",
     "ORDER_BURST",
     "ORDER_INTERVAL_NS",
@@ -17,6 +19,7 @@ __all__ = [
     "WEIGHT_PER_MINUTE",
     "WEIGHT_RESERVE",
     "Endpoint",
+    "StreamBounds",
     "depth_weight",
     "order_bucket",
 ]
@@ -48,6 +51,33 @@ STREAMS_PER_SOCKET: Final = 200
 MESSAGE_INTERVAL_NS: Final = 150 * NS_PER_MS
 """Ten control messages a second are allowed; more end the connection."""
 
+SOCKET_LIFE_NS: Final = 24 * 3_600 * NS_PER_S
+"""The venue ends each WebSocket at this age (aster.md, sections 8 and 9)."""
+
+REDIAL_NS: Final = SOCKET_LIFE_NS - 1_800 * NS_PER_S
+"""A socket is replaced half an hour before, so that a failed attempt can be repeated."""
+
+
+class StreamBounds(NamedTuple):
+    """What one account's stream is held to, in nanoseconds.
+
+    The venue itself pings each five minutes only, so that signs of life are asked for:
+    ``heartbeat_ns`` is how often, ``silence_ns`` how long no answer may come. ``key_check_ns`` is
+    how often the listen key (valid for an hour) is extended and compared. A socket is replaced at
+    ``redial_ns`` and lives ``overlap_ns`` beside its successor.
+    """
+
+    heartbeat_ns: int
+    silence_ns: int
+    key_check_ns: int
+    redial_ns: int = REDIAL_NS
+    overlap_ns: int = 5 * NS_PER_S
+
+
+LEADER_STREAM: Final = StreamBounds(5 * NS_PER_S, 15 * NS_PER_S, 60 * NS_PER_S)
+FOLLOWER_STREAM: Final = StreamBounds(10 * NS_PER_S, 30 * NS_PER_S, 1_500 * NS_PER_S)
+"""Hundreds of followers share one address: their keys are asked for each 25 minutes."""
+
 ABSENT_AFTER_NS: Final = 62 * NS_PER_S
 """The widest nonce window any text states (60 s) and two seconds of clock skew."""
 
@@ -74,7 +104,6 @@ class Endpoint(Enum):
     TRADES = _Call("GET", "/fapi/v3/userTrades", 5, "user_trades")
     AGENT = _Call("GET", "/fapi/v3/agent", 1, "agents")
     LISTEN_KEY_OPEN = _Call("POST", "/fapi/v3/listenKey", 1, "listen_key")
-    LISTEN_KEY_KEEP = _Call("PUT", "/fapi/v3/listenKey", 1, "listen_key")
     EXCHANGE = _Call("GET", "/fapi/v3/exchangeInfo", 1, None)
     DEPTH = _Call("GET", "/fapi/v3/depth", 20, None)
     TIME = _Call("GET", "/fapi/v3/time", 1, None)
