@@ -29,6 +29,7 @@ from slipstream.runtime.attribution import describe, take_stock
 from slipstream.runtime.follower import Follower, Membership
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
+from slipstream.runtime.leaderwatch import LeaderWatch
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.supervisor import Health
 from slipstream.transport.clock import Clock
@@ -76,9 +77,11 @@ class Pipeline:
         health: Health,
         on_running: Callable[[], Awaitable[None]] | None = None,
         at_point: points.AtPoint = points.pass_by,
+        auditor: OrderGateway | None = None,
     ) -> None:
         """Keep the partners. ``reader`` reads the leader's own account; it never trades.
 
+        ``auditor`` makes the readings that can wait, ``None`` = ``reader``.
         ``watched``: symbols whose history is read at every start, traded before or not.
         ``venue_ms``: the venue's clock; with it, what was missed while down is known to be old.
         """
@@ -111,6 +114,8 @@ class Pipeline:
         self._on_running = on_running
         self._synced_ns = TimeNs(0)
         self._resync: asyncio.Task[None] | None = None
+        self._auditor = reader if auditor is None else auditor
+        self._watch = LeaderWatch(clock, venue_ms)
 
     @property
     def is_busy(self) -> bool:
@@ -146,6 +151,7 @@ class Pipeline:
             tasks.create_task(self._work())
             tasks.create_task(self._replan_work(tasks))
             tasks.create_task(self._tick())
+            tasks.create_task(self._watch.run(lambda: self._reread("WATCH", self._auditor)))
             tasks.create_task(self._feed.run(self.on_events))
             self._is_running = True
             if self._on_running is not None:
@@ -154,6 +160,7 @@ class Pipeline:
     def on_events(self, events: Sequence[AccountEvent]) -> None:
         """Take what one socket read brought: account updates first, so that fills need not wait."""
         now_ns = self._clock.now_ns()
+        self._watch.on_heard()
         fills: list[Fill] = []
         for event in events:
             if isinstance(event, Fill):
@@ -178,6 +185,7 @@ class Pipeline:
                 self._apply(self._tracker.on_doubt(event, now_ns=now_ns))
             case FeedUp():
                 self._down_since_ns = None
+                self._watch.on_up()
                 self._health.up()
                 self._at_point(points.FEED_UP)
                 self._spawn_resync()
@@ -185,6 +193,7 @@ class Pipeline:
                 if self._down_since_ns is None:
                     self._down_since_ns = now_ns
                     self._journal.incident("FEED_DOWN", detail=reason)
+                self._watch.on_down()
                 self._health.down(reason, now_ns)
             case _:
                 pass  # the leader's own order reports say nothing its fills do not
@@ -397,16 +406,18 @@ class Pipeline:
                 await asyncio.sleep(pause_s)
                 pause_s = min(RESYNC_PAUSE_MAX_S, pause_s * 2)
                 is_read = is_read or await self._reread("FEED_UP")
+        self._health.is_caught_up = True
 
     def _symbols(self) -> list[str]:
         """Return every symbol the leader may have traded unseen."""
         tracked = {lane.key.symbol for lane in self._tracker.account.lanes()}
         return sorted(tracked | self._cursors.keys() | self._prepared | set(self._watched))
 
-    async def _reread(self, reason: str) -> bool:
+    async def _reread(self, reason: str, reader: OrderGateway | None = None) -> bool:
         """Read the leader's positions; what changed unseen is backfilled by the tracker."""
+        self._watch.on_read()
         try:
-            snapshot = await self._reader.account()
+            snapshot = await (reader or self._reader).account()
         except VenueError as error:
             self._journal.incident("POSITION_READ_FAILED", detail=f"{reason}: {error}")
             return False
@@ -423,6 +434,11 @@ class Pipeline:
             self._at_point(points.FILLS_BACKFILLED)
         effects = self._tracker.on_backfill(symbol, fills, cursor, now_ns=self._clock.now_ns())
         self._apply(effects)
+        lost = self._watch.lost(effects)
+        if lost is not None:
+            detail = f"intent {lost.id}: the stream did not bring its fills"
+            self._journal.incident("FILL_LOST_BY_STREAM", detail=detail)
+            self._feed.redial("it lost a fill")
         is_acted_on = any(isinstance(effect, EmitIntent) for effect in effects)
         if cursor is not None and not is_acted_on and self._is_quiet(symbol):
             self._cursors[symbol] = cursor

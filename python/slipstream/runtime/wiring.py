@@ -12,7 +12,13 @@ from functools import partial
 
 from slipstream._core import BookView, Signer
 from slipstream.config.keystore import Keystore
-from slipstream.config.model import Config, FollowerConfig, LeaderConfig, MirrorConfig
+from slipstream.config.model import (
+    Config,
+    FollowerConfig,
+    LeaderConfig,
+    MirrorConfig,
+    StalePolicy,
+)
 from slipstream.config.rules import follower_limits, sizing_rule
 from slipstream.domain.cohort import ActivityRow, CohortCommit
 from slipstream.domain.ids import FollowerId, LeaderId
@@ -46,6 +52,7 @@ from slipstream.runtime.pipeline import Pipeline, later
 from slipstream.runtime.recovery import Recovery
 from slipstream.runtime.resolver import Resolver
 from slipstream.runtime.signing import SigningThread
+from slipstream.runtime.stale import LIVE_MARK
 from slipstream.runtime.supervisor import Health, Supervisor
 from slipstream.runtime.switchboard import Switchboard
 from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
@@ -189,11 +196,12 @@ class Wiring:
         mirrors = self.mirrors_of(leader)
         journal = self._journal(leader)
         tracker, cursors = await self._history(config, [each for _, each in mirrors])
-        reader = at.adapter.make_gateway(config.account, self.leader_signers[leader])
+        signer = self.leader_signers[leader]
+        reader = at.adapter.make_gateway(config.account, signer, is_first=True)
         members, running = self._members(leader, config, mirrors, journal)
         pipeline = Pipeline(
             tracker=tracker,
-            feed=at.adapter.make_account_feed(config.account, self.leader_signers[leader]),
+            feed=at.adapter.make_account_feed(config.account, signer, is_first=True),
             reader=reader,
             hub=at.hub,
             mirrors=running,
@@ -206,6 +214,7 @@ class Wiring:
             save_cursor=lambda symbol, cursor: self._save_cursor(leader, symbol, cursor),
             health=health,
             on_running=lambda: self._catch_up(leader),
+            auditor=at.adapter.make_gateway(config.account, signer),
             at_point=self.options.at_point,
         )
         for mirror in running:
@@ -255,7 +264,9 @@ class Wiring:
             tracker.account.floor_ms = now_ms
             await self._save_cursor(leader, BEGAN, str(now_ms))
         self._tell_since(config, tracker.account.floor_ms)
-        return tracker, {symbol: at for symbol, at in history.cursors.items() if symbol != BEGAN}
+        return tracker, {
+            symbol: at for symbol, at in history.cursors.items() if symbol not in (BEGAN, LIVE_MARK)
+        }
 
     def _tell_since(self, config: LeaderConfig, since_ms: int) -> None:
         """Write down from when on every fill of a leader is to be mirrored."""
@@ -308,6 +319,7 @@ class Wiring:
                 leverage_max=config.max_leverage,
                 allows=allowed(config, whose),
                 denies=frozenset(each.upper() for each in config.symbols_deny),
+                is_stale=follower.config.stale_leader is not StalePolicy.HOLD,
             )
             follower.join(membership)
             self.switchboard.apply(follower, membership)

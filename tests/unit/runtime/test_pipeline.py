@@ -36,11 +36,15 @@ class Feed:
 
     def __init__(self) -> None:
         """Wait for a listener."""
+        self.redials: list[str] = []
         self.sink: asyncio.Future[AccountSink] = asyncio.get_running_loop().create_future()
 
     async def run(self, sink: AccountSink) -> None:
         self.sink.set_result(sink)
         await asyncio.Event().wait()
+
+    def redial(self, reason: str) -> None:
+        self.redials.append(reason)
 
 
 class Reader:
