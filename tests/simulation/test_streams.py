@@ -1,0 +1,160 @@
+"""Streams that fail without saying so: each is found, what it lost is traded, once.
+
+Every test runs the production engine against the simulated venue on virtual time. What the venue
+did to its own sockets and keys stands in its log; the engine learns of it the way it would of the
+real one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from simulation.memory_net import Link
+from simulation.virtual_loop import VirtualLoop, run_virtual
+from simulation.world import Who, World, account_of, follower_name
+
+BTC = "BTCUSDT"
+
+
+def run(play: Callable[[World], Coroutine[Any, Any, None]], **options: Any) -> World:
+    """Run a play against two followers and return the world it left."""
+
+    async def main(loop: VirtualLoop) -> World:
+        world = World(loop, [Who(follower_name(0)), Who(follower_name(1))], **options)
+        await world.start()
+        await world.until(3)
+        await play(world)
+        await world.engine.settle()
+        await world.stop()
+        return world
+
+    return run_virtual(main)
+
+
+def leader_links(world: World) -> list[Link]:
+    """Return the open sockets of the leader's stream."""
+    far = {each.transport for each in world.venue.face.users.connections_of(account_of("alpha"))}
+    return [link for link in world.loop.network.links if link.far in far and link.is_open]
+
+
+def leader_opens(world: World) -> int:
+    """Return how many sockets of the leader's stream the venue saw."""
+    account = account_of("alpha")
+    return sum(
+        line["kind"] == "stream" and line["event"] == "open" and account in line["accounts"]
+        for line in world.venue_lines()
+    )
+
+
+def assert_mirrored_once(world: World, fill_count: int) -> None:
+    """Each leader fill is in one intent, and each follower stands where the leader does."""
+    keys = Counter(key.split("\x1f")[4].partition("/")[0] for key in world.store.ledger.fills)
+    assert len(keys) == fill_count
+    leader = world.position("alpha", BTC)
+    for who in world.followers:
+        held = world.position(who.name, BTC)
+        assert (held == 0) is (leader == 0), f"{who.name} holds {held}, the leader {leader}"
+        assert held * leader >= 0
+
+
+def traded_within(world: World, since_ns: int) -> float:
+    """Return the seconds from an instant to the first order after it."""
+    orders = [at_ns for sent in world.orders().values() for at_ns, _ in sent]
+    return min(at_ns for at_ns in orders if at_ns > since_ns) / 1e9 - since_ns / 1e9
+
+
+def test_a_close_that_the_stream_swallowed_is_traded_within_a_minute() -> None:
+    since: list[int] = []
+
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(10)
+        world.fault("drop_event", "alpha", count=20, duration_ms=2_000)
+        since.append(int((world.loop.time() - 1_000) * 1e9))
+        world.trade("alpha", BTC, "SELL", "0.5")
+        await world.until(80)
+
+    world = run(play)
+    assert_mirrored_once(world, 2)
+    assert traded_within(world, since[0]) < 30
+    assert len(world.incidents("FILL_LOST_BY_STREAM")) == 1
+    assert leader_opens(world) == 2
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_key_deleted_by_somebody_is_found_although_its_socket_stays(is_replaced: bool) -> None:
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(10)
+        users = world.venue.face.users
+        users.close_key(account_of("alpha"))
+        if is_replaced:
+            users.open_key(account_of("alpha"), world.venue.clock.now_ns())
+        await world.until(11)
+        world.trade("alpha", BTC, "SELL", "0.2")
+        await world.until(75)
+        world.trade("alpha", BTC, "SELL", "0.1")
+        await world.until(77)
+
+    world = run(play)
+    assert_mirrored_once(world, 3)
+    assert world.position("f00", BTC) < Decimal("0.5")
+    assert leader_opens(world) == 2
+
+
+def test_a_key_deleted_while_nothing_happens_is_found_by_asking_for_it() -> None:
+    async def play(world: World) -> None:
+        world.venue.face.users.close_key(account_of("alpha"))
+        await world.until(70)
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(72)
+
+    world = run(play)
+    assert_mirrored_once(world, 1)
+    assert world.incidents("FILL_LOST_BY_STREAM") == []
+    assert [each["payload"]["detail"] for each in world.incidents("FEED_DOWN")] == [
+        "listen key expired"
+    ]
+
+
+def test_a_venue_that_refuses_the_key_for_minutes_costs_no_fill() -> None:
+    async def play(world: World) -> None:
+        for route in ("POST /fapi/v3/listenKey", "PUT /fapi/v3/listenKey"):
+            world.fault("status_503_before", "alpha", route=route, duration_ms=300_000)
+        world.fault("listen_key_expired", "alpha")
+        await world.until(20)
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(320)
+
+    world = run(play)
+    keys = {key.split("\x1f")[4].partition("/")[0] for key in world.store.ledger.fills}
+    assert len(keys) == 1
+    assert {*world.reasons("f00"), *world.reasons("f01")} == {"LEADER_STALE"}
+
+
+@pytest.mark.parametrize("how", ["stall", "half_close", "reset"])
+def test_a_socket_that_goes_dead_in_any_way_is_replaced_and_nothing_is_lost(how: str) -> None:
+    since: list[int] = []
+
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(10)
+        for link in leader_links(world):
+            if how == "stall":
+                link.stall()
+            elif how == "half_close":
+                link.far.write_eof()
+            else:
+                link.reset()
+        await world.until(11)
+        since.append(int((world.loop.time() - 1_000) * 1e9))
+        world.trade("alpha", BTC, "SELL", "0.5")
+        await world.until(60)
+
+    world = run(play)
+    assert_mirrored_once(world, 2)
+    assert traded_within(world, since[0]) < 30
+    assert leader_opens(world) == 2
