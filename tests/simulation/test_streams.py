@@ -15,15 +15,18 @@ import pytest
 from simulation.memory_net import Link
 from simulation.virtual_loop import VirtualLoop, run_virtual
 from simulation.world import Who, World, account_of, follower_name
+from slipstream.units import NS_PER_S
+from slipstream.venues.aster import limits
+from slipstream.venues.sim.aster import sockets
 
 BTC = "BTCUSDT"
 
 
-def run(play: Callable[[World], Coroutine[Any, Any, None]], **options: Any) -> World:
+def run(play: Callable[[World], Coroutine[Any, Any, None]]) -> World:
     """Run a play against two followers and return the world it left."""
 
     async def main(loop: VirtualLoop) -> World:
-        world = World(loop, [Who(follower_name(0)), Who(follower_name(1))], **options)
+        world = World(loop, [Who(follower_name(0)), Who(follower_name(1))])
         await world.start()
         await world.until(3)
         await play(world)
@@ -85,7 +88,7 @@ def test_a_close_that_the_stream_swallowed_is_traded_within_a_minute() -> None:
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
-def test_a_key_deleted_by_somebody_is_found_although_its_socket_stays(is_replaced: bool) -> None:
+def test_a_key_deleted_by_somebody_is_found_although_its_socket_stays(*, is_replaced: bool) -> None:
     async def play(world: World) -> None:
         world.trade("alpha", BTC, "BUY", "0.5")
         await world.until(10)
@@ -158,3 +161,56 @@ def test_a_socket_that_goes_dead_in_any_way_is_replaced_and_nothing_is_lost(how:
     assert_mirrored_once(world, 2)
     assert traded_within(world, since[0]) < 30
     assert leader_opens(world) == 2
+
+
+LIFE_S = 120
+REDIAL_S = 100
+
+
+@pytest.fixture
+def short_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the venue end its sockets after two minutes instead of a day, and us know it."""
+    redial_ns = REDIAL_S * NS_PER_S
+    monkeypatch.setattr(sockets, "LIFE_NS", LIFE_S * NS_PER_S)
+    monkeypatch.setattr(limits, "REDIAL_NS", redial_ns)
+    for name in ("LEADER_STREAM", "FOLLOWER_STREAM"):
+        bounds: limits.StreamBounds = getattr(limits, name)
+        monkeypatch.setattr(limits, name, bounds._replace(redial_ns=redial_ns))
+
+
+@pytest.mark.usefixtures("short_life")
+def test_four_forced_disconnects_cost_no_fill_and_no_book() -> None:
+    missing: list[float] = []
+    oldest_ns: list[int] = [0]
+    feeds: list[Any] = []
+
+    def look(world: World) -> None:
+        books = world.engine.hubs["aster"].books
+        view = books.view(BTC)
+        if view is None:
+            missing.append(world.loop.time())
+        else:
+            oldest_ns[0] = max(oldest_ns[0], world.loop.now_ns - view.ts_ns)
+        world.loop.call_later(0.01, look, world)
+
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(6)
+        look(world)
+        feeds.append(leader_links(world))
+        for second in range(10, 4 * LIFE_S + 10, 5):
+            await world.until(second)
+            world.trade("alpha", BTC, "BUY" if second % 10 else "SELL", "0.05")
+        await world.until(4 * LIFE_S + 20)
+        feeds.append(leader_links(world))
+
+    world = run(play)
+    assert_mirrored_once(world, 1 + 4 * LIFE_S // 5)
+    assert missing == []
+    assert oldest_ns[0] < NS_PER_S
+    assert world.incidents("FEED_DOWN") == []
+    assert world.incidents("FILL_LOST_BY_STREAM") == []
+    assert leader_opens(world) == 5
+    assert feeds[0] != feeds[1]
+    assert [len(each) for each in feeds] == [1, 1]
+    assert all(each.is_streaming for each in world.engine.followers.values())

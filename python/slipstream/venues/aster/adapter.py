@@ -79,9 +79,12 @@ class AsterAdapter:
     ) -> AsterBookFeed:
         """Return the books of this venue."""
         rest = AsterRest(self._access)
+        redial_ns = limits.REDIAL_NS
         if on_report is None:
-            return AsterBookFeed(self._access, rest, depth=depth)
-        return AsterBookFeed(self._access, rest, depth=depth, on_report=on_report)
+            return AsterBookFeed(self._access, rest, depth=depth, redial_ns=redial_ns)
+        return AsterBookFeed(
+            self._access, rest, depth=depth, on_report=on_report, redial_ns=redial_ns
+        )
 
     def make_account_feed(
         self, account: str, signer: Signer, *, wants_orders: bool = True, is_first: bool = False

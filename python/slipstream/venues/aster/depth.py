@@ -57,6 +57,11 @@ class SymbolBook:
         return not self._is_synced and bool(self._buffer)
 
     @property
+    def is_synced(self) -> bool:
+        """Whether the book stands."""
+        return self._is_synced
+
+    @property
     def is_gapped(self) -> bool:
         """Whether a book that stood broke and is being repaired."""
         return self._was_synced and not self._is_synced
