@@ -8,7 +8,7 @@ import pytest
 from slipstream import cli
 from slipstream.domain.cohort import ActivityRow
 from slipstream.domain.ids import FollowerId, LeaderId
-from slipstream.store.sqlite import open_store
+from slipstream.store import open_store
 
 
 def _leg(rank: int, sent_ns: int) -> ActivityRow:

@@ -37,7 +37,7 @@ from slipstream._core import (
 from slipstream.domain.cohort import CohortCommit, LegRow, LegStatus
 from slipstream.domain.ids import ClientOrderId, FollowerId, IntentId, LeaderId
 from slipstream.errors import InvariantError
-from slipstream.store.sqlite import open_store
+from slipstream.store import open_store
 from slipstream.telemetry.peers import bare_signatures, eth_account_signature, throw_away_secret
 from slipstream.units import SCALE, TARGET_SCALE
 

@@ -7,12 +7,16 @@ if TYPE_CHECKING:
 
 
 async def open_store(url: str) -> "Store":
-    """Open or create the database of a URL: ``sqlite:///FILE``.
+    """Open the database of a URL: ``sqlite:///FILE`` (made when missing) or ``postgresql://...``.
 
     Raises:
         StoreError: unsupported scheme, or the database cannot be used.
     """
-    # Imported here: a command that needs no database loads no driver.
+    # Imported here: a command that needs no database loads no driver, and no driver but its own.
+    if url.startswith(("postgresql://", "postgres://")):
+        from slipstream.store.postgres import PostgresStore  # noqa: PLC0415
+
+        return await PostgresStore.open(url)
     from slipstream.store.sqlite import SqliteStore  # noqa: PLC0415
 
     return await SqliteStore.open(url)

@@ -3,32 +3,26 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-import apsw
-
 from slipstream.domain.ids import LeaderId
 from slipstream.store.base import LeaderHistory
-from slipstream.store.rows import fetch
+from slipstream.store.database import Database
 
 
-def read_history(
-    connection: apsw.Connection, leader: LeaderId, *, fill_count_max: int
-) -> LeaderHistory:
+def read_history(database: Database, leader: LeaderId, *, fill_count_max: int) -> LeaderHistory:
     """Return a leader's positions after its last intents, its newest fills and its cursors."""
     steps: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-    for symbol, side, before, after in fetch(
-        connection,
+    for symbol, side, before, after in database.fetch(
         "SELECT symbol, position_side, before_qty, after_qty FROM intent"
         " WHERE leader_id = ? AND venue IS NOT NULL ORDER BY venue_ts_ms, recorded_ms",
         (leader,),
     ):
         steps[symbol, side].append((before, after))
-    fills = fetch(
-        connection,
+    fills = database.fetch(
         "SELECT fill_key FROM fill JOIN intent USING (intent_id) WHERE leader_id = ?"
         " ORDER BY venue_ts_ms DESC, fill_key DESC LIMIT ?",
         (leader, fill_count_max),
     )
-    cursors = fetch(connection, "SELECT symbol, cursor FROM cursor WHERE leader_id = ?", (leader,))
+    cursors = database.fetch("SELECT symbol, cursor FROM cursor WHERE leader_id = ?", (leader,))
     return LeaderHistory(
         [(symbol, side, last_position(found)) for (symbol, side), found in steps.items()],
         [row[0] for row in reversed(fills)],

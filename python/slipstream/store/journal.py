@@ -11,15 +11,16 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-import apsw
 import orjson
 
 from slipstream.domain.cohort import ActivityRow
 from slipstream.store.base import CHAIN_START, ActivityEntry, ActivityFilter, ChainReport
-from slipstream.store.rows import fetch, insert_rows
+from slipstream.store.database import Database
 
 _PAGE_ROW_COUNT: Final = 1024
 _COLUMNS: Final = "seq, ts_ms, kind, leader_id, follower_id, intent_id, reason, payload"
+_INSERT: Final = f"INSERT INTO activity ({_COLUMNS}, prev_hash, hash) {{rows}}"
+_KINDS: Final = (*("bigint",) * 2, *("text",) * 6, *("bytea",) * 2)
 
 
 def payload_text(payload: dict[str, object]) -> str:
@@ -34,10 +35,11 @@ def payload_text(payload: dict[str, object]) -> str:
 
 
 def storable_text(text: str | None) -> str | None:
-    """Return text that UTF-8 can hold: a venue's words may carry half a surrogate pair."""
-    if text is None or text.isascii():
+    """Return text that every database can hold: a venue's words may carry half a surrogate pair,
+    or a NUL, which PostgreSQL refuses."""
+    if text is None or (text.isascii() and "\0" not in text):
         return text
-    return text.encode(errors="backslashreplace").decode()
+    return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
 def _plain(value: object) -> object:
@@ -59,22 +61,31 @@ def link_hash(prev_hash: bytes, columns: Sequence[object]) -> bytes:
 class JournalWriter:
     """The end of the chain. Lives on the writer thread; one per database."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         """Find the end of what is there."""
-        self._connection = connection
+        self._database = database
         self._seq = 0
         self._hash = CHAIN_START
+        self._tried: tuple[int, bytes] | None = None
+        self._tried_count = 0
         self.rewind()
 
-    def rewind(self) -> None:
-        """Read the end of the chain again, after a transaction was rolled back."""
-        found = self._connection.execute(
-            "SELECT seq, hash FROM activity ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        self._seq, self._hash = (0, CHAIN_START) if found is None else (int(found[0]), found[1])
+    def rewind(self) -> int:
+        """Read the end of the chain again, after a transaction that did not succeed.
+
+        Returns:
+            How many rows of the last ``append`` are there all the same: all when its commit was
+            carried out and only the answer was lost, else 0.
+        """
+        found = self._database.fetch("SELECT seq, hash FROM activity ORDER BY seq DESC LIMIT 1")
+        self._seq, self._hash = (int(found[0][0]), found[0][1]) if found else (0, CHAIN_START)
+        # A hash of everything before it: no other rows can have the same.
+        is_there = self._tried == (self._seq, self._hash)
+        self._tried = None
+        return self._tried_count if is_there else 0
 
     def append(self, rows: Sequence[ActivityRow]) -> None:
-        """Add rows inside the caller's transaction; ``rewind`` if that is rolled back."""
+        """Add rows inside the caller's transaction; ``written`` or ``rewind`` when it ended."""
         linked: list[tuple[object, ...]] = []
         seq, last = self._seq, self._hash
         for row in rows:
@@ -91,36 +102,41 @@ class JournalWriter:
             )
             prev, last = last, link_hash(last, columns)
             linked.append((*columns, prev, last))
-        insert_rows(self._connection, f"INSERT INTO activity ({_COLUMNS}, prev_hash, hash)", linked)
-        self._seq, self._hash = seq, last
+        self._tried, self._tried_count = (seq, last), len(linked)
+        self._database.run_rows(_INSERT, _KINDS, linked)
+
+    def written(self) -> None:
+        """Go on behind what was appended last: its transaction was committed."""
+        if self._tried is not None:
+            self._seq, self._hash = self._tried
+            self._tried = None
 
 
 def read_page(
-    connection: apsw.Connection, wanted: ActivityFilter, *, after_seq: int, row_count: int
+    database: Database, wanted: ActivityFilter, *, after_seq: int, row_count: int
 ) -> list[ActivityEntry]:
     """Return the next matching rows behind a row, oldest first."""
     where, bindings = _conditions(wanted)
-    found = fetch(
-        connection,
+    found = database.fetch(
         f"SELECT {_COLUMNS} FROM activity WHERE seq > ?{where} ORDER BY seq LIMIT ?",  # noqa: S608
         (after_seq, *bindings, row_count),
     )
     return [ActivityEntry(*row) for row in found]
 
 
-def first_seq(connection: apsw.Connection, wanted: ActivityFilter) -> int:
+def first_seq(database: Database, wanted: ActivityFilter) -> int:
     """Return the row to read on from: ``after_seq``, or just before the newest ``limit`` rows."""
     if wanted.after_seq is not None:
         return wanted.after_seq
     if wanted.limit is None:
         return 0
     where, bindings = _conditions(wanted)
-    found = connection.execute(
+    [(first,)] = database.fetch(
         "SELECT min(seq) FROM (SELECT seq FROM activity WHERE seq > 0"  # noqa: S608
-        f"{where} ORDER BY seq DESC LIMIT ?)",
+        f"{where} ORDER BY seq DESC LIMIT ?) AS newest",
         (*bindings, wanted.limit),
-    ).fetchone()
-    return 0 if found is None or found[0] is None else int(found[0]) - 1
+    )
+    return 0 if first is None else int(first) - 1
 
 
 def _conditions(wanted: ActivityFilter) -> tuple[str, list[str | int]]:
@@ -137,17 +153,17 @@ def _conditions(wanted: ActivityFilter) -> tuple[str, list[str | int]]:
     return "".join(f" AND {text}" for text in given), list(given.values())
 
 
-def verify_page(connection: apsw.Connection, report: ChainReport) -> tuple[ChainReport, bool]:
+def verify_page(database: Database, report: ChainReport) -> tuple[ChainReport, bool]:
     """Check the next rows of the chain; return what is known now and whether that is all.
 
     Begin with ``ChainReport(0, None, CHAIN_START)``.
     """
     seq, last = report.row_count, report.last_hash
-    found = connection.execute(
+    found = database.fetch(
         f"SELECT {_COLUMNS}, prev_hash, hash FROM activity WHERE seq > ?"  # noqa: S608
         " ORDER BY seq LIMIT ?",
         (seq, _PAGE_ROW_COUNT),
-    ).fetchall()
+    )
     for *columns, prev_hash, row_hash in found:
         is_next = columns[0] == seq + 1 and prev_hash == last
         if not is_next or link_hash(last, columns) != row_hash:

@@ -7,77 +7,84 @@ staged first, so that nobody sees the difference.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final
-
-import apsw
 
 from slipstream._core import PositionSide
 from slipstream.domain.cohort import CohortCommit, LegResult, LegRow, LegStatus
 from slipstream.domain.ids import IntentId, LeaderId
 from slipstream.domain.intent import MirrorIntent
+from slipstream.errors import StoreError
 from slipstream.store.base import CommitResult, LaneRow, LegKey, OpenLeg, RecordResult
-from slipstream.store.rows import CHUNK_ROW_COUNT, fetch, insert_rows, run, values_text
+from slipstream.store.database import Database, Row, kinds_of
+from slipstream.store.journal import storable_text
 from slipstream.store.staging import can_stage, stage, take_staged
 
 _LANE_INDEX: Final = LegRow._fields.index("lane")
-_LEG_COLUMNS: Final = ", ".join(name for name in LegRow._fields if name != "lane")
-_INSERT_LEG: Final = f"INSERT INTO leg ({_LEG_COLUMNS})"
+_LEG_PLACES: Final = tuple(each for each in range(len(LegRow._fields)) if each != _LANE_INDEX)
+_without_lane: Final = itemgetter(*_LEG_PLACES)
+_LEG_KINDS: Final = _without_lane(kinds_of(LegRow))
+_INSERT_LEG: Final = (
+    f"INSERT INTO leg ({', '.join(_without_lane(LegRow._fields))}) {{rows}} ON CONFLICT DO NOTHING"
+)
+_LANE_KINDS: Final = ("text",) * 5
 _INSERT_LANE: Final = "INSERT INTO lane (leader_id, symbol, follower_id, intent_id, lane)"
 _KEEP_NEWEST: Final = (
-    "ON CONFLICT DO UPDATE SET intent_id = excluded.intent_id, lane = excluded.lane"
+    "ON CONFLICT (leader_id, symbol, follower_id)"
+    " DO UPDATE SET intent_id = excluded.intent_id, lane = excluded.lane"
 )
 _RESULT_COLUMNS: Final = tuple(f"r_{name}" for name in LegResult._fields)
+_RESULT_KINDS: Final = kinds_of(LegResult)
 _SAME_LEG: Final = " AND ".join(
     f"leg.{name} = r_{name}" for name in ("intent_id", "follower_id", "leg", "attempt")
 )
 _LEG_KEY: Final = "intent_id = ? AND follower_id = ? AND leg = ? AND attempt = ?"
-_RESULT_WIDTH: Final = len(LegResult._fields)
-_RESULT_ROWS: Final = f"WITH result ({', '.join(_RESULT_COLUMNS)}) AS (VALUES {{values}})"
+_RESULT_ROWS: Final = f"WITH result ({', '.join(_RESULT_COLUMNS)}) AS ({{rows}})"
 _UPDATE_LEGS: Final = (
-    "UPDATE leg SET status = iif(result.r_end = 'unknown', 'claimed', 'ended'),"  # noqa: S608
+    f"{_RESULT_ROWS} UPDATE leg SET"  # noqa: S608
+    " status = CASE WHEN result.r_end = 'unknown' THEN 'claimed' ELSE 'ended' END,"
     " leg_end = r_end, reason = r_reason, filled_qty = r_filled_qty,"
     " average_px = r_average_px, venue_order_id = r_venue_order_id FROM result WHERE "
     + _SAME_LEG
     + " AND leg.status IN ('claimed', 'waiting')"
 )
-_LANES_OF_RESULTS: Final = (
-    "SELECT intent.leader_id, leg.symbol, leg.follower_id, leg.intent_id, r_lane"  # noqa: S608
-    " FROM result CROSS JOIN leg ON "
-    + _SAME_LEG
-    + " CROSS JOIN intent ON intent.intent_id = leg.intent_id WHERE true"
+_LANE_OF_KEY: Final = (
+    "SELECT (SELECT leader_id FROM intent WHERE intent.intent_id = r_intent_id),"  # noqa: S608
+    f" (SELECT symbol FROM leg WHERE {_SAME_LEG}), r_follower_id, r_intent_id, r_lane"
 )
+_LANES_OF_RESULTS: Final = f"{_RESULT_ROWS} {_LANE_OF_KEY} FROM result"
 _CLAIM_FIELDS: Final = tuple(
     LegRow._fields.index(name) for name in ("status", "reason", "claim_hash")
 )
 _POSITION_SIDES: Final = (PositionSide.NET, PositionSide.LONG, PositionSide.SHORT)
 
 
-def write_cohort(connection: apsw.Connection, commit: CohortCommit) -> CommitResult:
+def write_cohort(database: Database, commit: CohortCommit) -> CommitResult:
     """Write a cohort, or nothing of it when one of its fills already has an intent."""
     intent = commit.intent
     if intent is not None:
         keys = [fill.id.key for fill in intent.fills]
-        seen = fills_seen(connection, keys)
+        seen = fills_seen(database, keys)
         if seen:
             return CommitResult(duplicates=tuple(seen))
-        _write_intent(connection, commit.leader, intent)
-        insert_rows(
-            connection,
-            "INSERT INTO fill (fill_key, intent_id)",
+        _write_intent(database, commit.leader, intent)
+        database.run_rows(
+            "INSERT INTO fill (fill_key, intent_id) {rows}",
+            ("text", "text"),
             [(key, intent.id) for key in dict.fromkeys(keys)],
         )
     if commit.cursor is not None:
-        connection.execute(
+        database.run(
             "INSERT INTO cursor (leader_id, symbol, cursor) VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET cursor = excluded.cursor",
+            " ON CONFLICT (leader_id, symbol) DO UPDATE SET cursor = excluded.cursor",
             (commit.leader, *commit.cursor),
         )
-    return _write_legs(connection, commit)
+    return _write_legs(database, commit)
 
 
-def _write_intent(connection: apsw.Connection, leader: LeaderId, intent: MirrorIntent) -> None:
+def _write_intent(database: Database, leader: LeaderId, intent: MirrorIntent) -> None:
     margin = intent.margin
-    connection.execute(
+    database.run(
         "INSERT INTO intent (intent_id, leader_id, venue, account, symbol, position_side, kind,"
         " side, before_qty, after_qty, qty, px, leader_equity, leader_margin, venue_ts_ms)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
@@ -101,76 +108,83 @@ def _write_intent(connection: apsw.Connection, leader: LeaderId, intent: MirrorI
     )
 
 
-def _write_legs(connection: apsw.Connection, commit: CohortCommit) -> CommitResult:
+def _write_legs(database: Database, commit: CohortCommit) -> CommitResult:
     legs = commit.legs
     known = None if commit.intent is None else commit.intent.id
     nameless = {row[0] for row in legs} - {known}
     if nameless:
-        insert_rows(
-            connection,
-            "INSERT INTO intent (intent_id, leader_id)",
-            [(intent_id, commit.leader) for intent_id in sorted(nameless)],
+        database.run_rows(
+            "INSERT INTO intent (intent_id, leader_id) {rows}"
             # Worked on again: its rows are kept for a whole window more.
-            tail="ON CONFLICT DO UPDATE SET recorded_ms = excluded.recorded_ms",
+            " ON CONFLICT (intent_id) DO UPDATE SET recorded_ms = excluded.recorded_ms",
+            ("text", "text"),
+            [(intent_id, commit.leader) for intent_id in sorted(nameless)],
         )
-    if can_stage(connection, legs):
-        stage(connection, commit.leader, legs)
+    if can_stage(database, legs):
+        stage(database, commit.leader, legs)
         return CommitResult()
-    fold(connection)
+    fold(database)
     result = CommitResult()
-    connection.execute("SAVEPOINT legs")
-    try:
-        insert_rows(connection, _INSERT_LEG, legs, skipped=_LANE_INDEX)
-    except apsw.ConstraintError as error:
-        if getattr(error, "extendedresult", None) != apsw.SQLITE_CONSTRAINT_PRIMARYKEY:
-            raise
-        connection.execute("ROLLBACK TO legs")
-        legs, result = _write_legs_one_by_one(connection, legs)
-    connection.execute("RELEASE legs")
-    _write_lanes(connection, commit.leader, legs)
+    database.run("SAVEPOINT legs")
+    if _insert_legs(database, legs) < len(legs):
+        database.run("ROLLBACK TO SAVEPOINT legs")
+        legs, result = _write_legs_one_by_one(database, legs)
+    database.run("RELEASE SAVEPOINT legs")
+    _write_lanes(database, commit.leader, legs)
     return result
 
 
-def fold(connection: apsw.Connection) -> None:
-    """Spread staged cohorts over the tables. No row can be there yet: ``can_stage`` asked."""
-    for leader, legs in take_staged(connection):
-        insert_rows(connection, _INSERT_LEG, legs, skipped=_LANE_INDEX)
-        _write_lanes(connection, leader, legs)
+def _insert_legs(database: Database, legs: Iterable[LegRow]) -> int:
+    """Write the rows whose keys are free; return how many that were."""
+    return database.run_rows(_INSERT_LEG, _LEG_KINDS, list(map(_without_lane, legs)))
 
 
-def _write_lanes(connection: apsw.Connection, leader: LeaderId, legs: Sequence[LegRow]) -> None:
-    # Of two rows of one lane the later one counts.
-    insert_rows(
-        connection,
-        _INSERT_LANE,
-        [(leader, row[5], row[1], row[0], row[_LANE_INDEX]) for row in legs],
-        tail=_KEEP_NEWEST,
-    )
+def fold(database: Database) -> None:
+    """Spread staged cohorts over the tables. No row can be there yet: ``can_stage`` asked.
+
+    Raises:
+        StoreError: a row is there all the same; the cohort stays for somebody to look at.
+    """
+    for leader, legs in take_staged(database):
+        if _insert_legs(database, legs) < len(legs):
+            raise StoreError("a staged cohort cannot be folded: the ledger has a row of it")
+        _write_lanes(database, leader, legs)
+
+
+def _write_lanes(database: Database, leader: LeaderId, legs: Sequence[LegRow]) -> None:
+    _move_lanes(database, [(leader, row[5], row[1], row[0], row[_LANE_INDEX]) for row in legs])
+
+
+def _move_lanes(database: Database, lanes: Iterable[Row]) -> None:
+    # Of two rows of one lane the later one counts, and one statement may see each lane once.
+    newest = {lane[:3]: lane for lane in lanes}
+    database.run_rows(f"{_INSERT_LANE} {{rows}} {_KEEP_NEWEST}", _LANE_KINDS, list(newest.values()))
 
 
 def _write_legs_one_by_one(
-    connection: apsw.Connection, legs: Iterable[LegRow]
+    database: Database, legs: Iterable[LegRow]
 ) -> tuple[list[LegRow], CommitResult]:
     written: list[LegRow] = []
     already: list[LegKey] = []
     conflicts: list[LegKey] = []
     for row in legs:
         key = LegKey(row.intent_id, row.follower_id, row.leg, row.attempt)
-        found = connection.execute(
+        rows = database.fetch(
             f"SELECT status, reason, claim_hash FROM leg WHERE {_LEG_KEY}",  # noqa: S608
             key,
-        ).fetchone()
-        if found is not None:
+        )
+        if rows:
+            found = rows[0]
             if found[0] == LegStatus.WAITING and row.status != LegStatus.WAITING:
                 # What waited is decided now: the same leg, not a second one.
-                connection.execute(f"DELETE FROM leg WHERE {_LEG_KEY}", key)  # noqa: S608
+                database.run(f"DELETE FROM leg WHERE {_LEG_KEY}", key)  # noqa: S608
             elif _is_same_claim(found, row):
                 already.append(key)
                 continue
             else:
                 conflicts.append(key)
                 continue
-        insert_rows(connection, _INSERT_LEG, [row], skipped=_LANE_INDEX)
+        _insert_legs(database, [row])
         written.append(row)
     return written, CommitResult(already=tuple(already), conflicts=tuple(conflicts))
 
@@ -181,33 +195,39 @@ def _is_same_claim(found: Sequence[object], row: LegRow) -> bool:
     return tuple(found) == tuple(row[index] for index in _CLAIM_FIELDS)
 
 
-def write_results(connection: apsw.Connection, results: Sequence[LegResult]) -> RecordResult:
+def write_results(database: Database, results: Sequence[LegResult]) -> RecordResult:
     """Write the ends of legs; an end other than ``unknown`` is written once."""
-    fold(connection)
-    connection.execute("SAVEPOINT results")
+    fold(database)
+    database.run("SAVEPOINT results")
+    rows = [_storable(result) for result in results]
     is_complete = True
-    for part in _distinct_parts(results):
-        is_complete = _update_legs(connection, part) == len(part) and is_complete
+    for part in _distinct_parts(rows):
+        is_complete = _update_legs(database, part) == len(part) and is_complete
     outcome = RecordResult()
     if not is_complete:
-        connection.execute("ROLLBACK TO results")
-        outcome = _write_results_one_by_one(connection, results)
-    connection.execute("RELEASE results")
-    for start in range(0, len(results), CHUNK_ROW_COUNT):
-        _move_lanes(connection, results[start : start + CHUNK_ROW_COUNT])
+        database.run("ROLLBACK TO SAVEPOINT results")
+        outcome = _write_results_one_by_one(database, rows)
+    database.run("RELEASE SAVEPOINT results")
+    found = database.fetch_rows(_LANES_OF_RESULTS, _RESULT_KINDS, rows)
+    _move_lanes(database, [lane for lane in found if None not in lane])
     return outcome
 
 
-def _write_results_one_by_one(
-    connection: apsw.Connection, results: Sequence[LegResult]
-) -> RecordResult:
+def _storable(result: LegResult) -> LegResult:
+    """Return a result whose words, which may be a venue's, any database can hold."""
+    return result._replace(
+        reason=storable_text(result.reason), venue_order_id=storable_text(result.venue_order_id)
+    )
+
+
+def _write_results_one_by_one(database: Database, results: Sequence[LegResult]) -> RecordResult:
     repeated: list[LegKey] = []
     missing: list[LegKey] = []
     for result in results:
-        if _update_legs(connection, [result]) == 0:
+        if _update_legs(database, [result]) == 0:
             key = LegKey(*result[:4])
-            found = connection.execute(f"SELECT 1 FROM leg WHERE {_LEG_KEY}", key)  # noqa: S608
-            (missing if found.fetchone() is None else repeated).append(key)
+            found = database.fetch(f"SELECT 1 FROM leg WHERE {_LEG_KEY}", key)  # noqa: S608
+            (repeated if found else missing).append(key)
     return RecordResult(repeated=tuple(repeated), missing=tuple(missing))
 
 
@@ -217,7 +237,7 @@ def _distinct_parts(results: Sequence[LegResult]) -> list[list[LegResult]]:
     keys: set[tuple[object, ...]] = set()
     for result in results:
         key = result[:4]
-        if not parts or key in keys or len(parts[-1]) == CHUNK_ROW_COUNT:
+        if not parts or key in keys:
             parts.append([])
             keys.clear()
         parts[-1].append(result)
@@ -225,82 +245,69 @@ def _distinct_parts(results: Sequence[LegResult]) -> list[list[LegResult]]:
     return parts
 
 
-def _update_legs(connection: apsw.Connection, part: Sequence[LegResult]) -> int:
-    values = values_text(len(part), _RESULT_WIDTH)
-    return run(connection, f"{_RESULT_ROWS.format(values=values)} {_UPDATE_LEGS}", part)
+def _update_legs(database: Database, part: Sequence[LegResult]) -> int:
+    return database.run_rows(_UPDATE_LEGS, _RESULT_KINDS, part)
 
 
-def _move_lanes(connection: apsw.Connection, part: Sequence[LegResult]) -> None:
-    values = values_text(len(part), _RESULT_WIDTH)
-    statement = f"{_RESULT_ROWS.format(values=values)} {_INSERT_LANE} {_LANES_OF_RESULTS}"
-    run(connection, f"{statement} {_KEEP_NEWEST}", part)
-
-
-def fills_seen(connection: apsw.Connection, keys: Sequence[str]) -> dict[str, IntentId]:
+def fills_seen(database: Database, keys: Sequence[str]) -> dict[str, IntentId]:
     """Return the intents that fills already belong to."""
-    seen: dict[str, IntentId] = {}
-    for start in range(0, len(keys), CHUNK_ROW_COUNT):
-        part = tuple(keys[start : start + CHUNK_ROW_COUNT])
-        found = connection.execute(
-            "SELECT fill_key, intent_id FROM fill WHERE fill_key IN"  # noqa: S608
-            f" (VALUES {values_text(len(part), 1)})",
-            part,
-        )
-        seen.update((str(key), IntentId(str(intent_id))) for key, intent_id in found)
-    return seen
+    found = database.fetch_rows(
+        "SELECT fill_key, intent_id FROM fill WHERE fill_key IN ({rows})",
+        ("text",),
+        [(key,) for key in keys],
+    )
+    return {str(key): IntentId(str(intent_id)) for key, intent_id in found}
 
 
-def open_legs(connection: apsw.Connection, leader: LeaderId) -> list[OpenLeg]:
+def open_legs(database: Database, leader: LeaderId) -> list[OpenLeg]:
     """Return a leader's claims without a known outcome, oldest intent first."""
-    fold(connection)
-    found = fetch(
-        connection,
+    fold(database)
+    found = database.fetch(
         "SELECT leg.intent_id, follower_id, leg, attempt, leg.symbol, leg.position_side,"
         " client_order_id, leg.side, leg.qty, limit_px, is_reduction, leg_end, venue_ts_ms"
         " FROM leg INDEXED BY leg_open JOIN intent USING (intent_id)"
         " WHERE leg.status = 'claimed' AND intent.leader_id = ?"
-        " ORDER BY venue_ts_ms, leg.intent_id, follower_id, leg, attempt",
+        " ORDER BY venue_ts_ms NULLS FIRST, leg.intent_id, follower_id, leg, attempt",
         (leader,),
     )
     return [OpenLeg(*row) for row in found]
 
 
-def lanes(connection: apsw.Connection, leader: LeaderId) -> list[LaneRow]:
+def lanes(database: Database, leader: LeaderId) -> list[LaneRow]:
     """Return the newest state of each of a leader's lanes."""
-    fold(connection)
-    found = fetch(
-        connection,
+    fold(database)
+    found = database.fetch(
         "SELECT follower_id, symbol, intent_id, lane FROM lane WHERE leader_id = ?",
         (leader,),
     )
     return [LaneRow(*row) for row in found]
 
 
-def cursor(connection: apsw.Connection, leader: LeaderId, symbol: str) -> str | None:
+def cursor(database: Database, leader: LeaderId, symbol: str) -> str | None:
     """Return how far a leader's history was read."""
-    found = connection.execute(
+    found = database.fetch(
         "SELECT cursor FROM cursor WHERE leader_id = ? AND symbol = ?", (leader, symbol)
-    ).fetchone()
-    return None if found is None else str(found[0])
+    )
+    return str(found[0][0]) if found else None
 
 
-def prune(connection: apsw.Connection, older_than_ms: int) -> int:
+def prune(database: Database, older_than_ms: int) -> int:
     """Forget settled intents recorded before a time; return how many.
 
     A claim without a known outcome keeps its whole intent.
     """
-    fold(connection)
-    connection.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS settled (intent_id TEXT PRIMARY KEY) WITHOUT ROWID"
-    )
-    connection.execute("DELETE FROM settled")
-    connection.execute(
+    fold(database)
+    database.run("CREATE TEMP TABLE IF NOT EXISTS settled (intent_id TEXT PRIMARY KEY)")
+    database.run("DELETE FROM settled")
+    database.run(
         "INSERT INTO settled SELECT intent_id FROM intent WHERE recorded_ms < ?"
         " AND intent_id NOT IN (SELECT intent_id FROM leg WHERE status = 'claimed')",
         (older_than_ms,),
     )
-    for table in ("fill", "leg", "intent"):
-        connection.execute(
+    counts = [
+        database.run(
             f"DELETE FROM {table} WHERE intent_id IN (SELECT intent_id FROM settled)"  # noqa: S608
         )
-    return connection.changes()
+        for table in ("fill", "leg", "intent")
+    ]
+    return counts[-1]

@@ -4,15 +4,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Self
 
-import apsw
-
 from slipstream.errors import StoreError
 from slipstream.store import journal
 from slipstream.store.base import CHAIN_START, ActivityEntry, ActivityFilter, ChainReport
-from slipstream.store.migrate import check_file, shipped_steps
-from slipstream.store.sqlite import database_path
+from slipstream.store.database import Database, DatabaseFault
 
-_BUSY_TIMEOUT_MS: Final = 2_000
 _PAGE_ROW_COUNT: Final = 500
 
 
@@ -20,23 +16,13 @@ class ActivityReader:
     """A read-only view of the log; for commands, not for the event loop."""
 
     def __init__(self, url: str) -> None:
-        """Open the file.
+        """Open the database of a URL.
 
         Raises:
             StoreError: not there, not ours, broken or too new.
         """
-        path = database_path(url)
-        if not path.is_file():
-            raise StoreError(f"database {path}: no such file")
-        self._where = f"database {path}"
-        try:
-            self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-            self._connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
-            version = check_file(self._connection, len(shipped_steps()))
-        except (apsw.Error, StoreError) as error:
-            raise StoreError(f"{self._where}: {error}") from error
-        if version == 0:
-            raise StoreError(f"{self._where}: empty, nothing was ever recorded in it")
+        self._where = f"database {url}"
+        self._database = _open(url)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -48,41 +34,54 @@ class ActivityReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the database."""
+        self._database.close()
 
     def activity(self, wanted: ActivityFilter) -> Iterator[ActivityEntry]:
         """Iterate over the matching rows, oldest first.
 
         Raises:
-            StoreError: the file cannot be read.
+            StoreError: the database cannot be read.
         """
         try:
-            after_seq = journal.first_seq(self._connection, wanted)
+            after_seq = journal.first_seq(self._database, wanted)
             left = wanted.limit
             while left is None or left > 0:
                 count = _PAGE_ROW_COUNT if left is None else min(left, _PAGE_ROW_COUNT)
                 page = journal.read_page(
-                    self._connection, wanted, after_seq=after_seq, row_count=count
+                    self._database, wanted, after_seq=after_seq, row_count=count
                 )
                 yield from page
                 if len(page) < count:
                     return
                 after_seq = page[-1].seq
                 left = None if left is None else left - len(page)
-        except apsw.Error as error:
+        except DatabaseFault as error:
             raise StoreError(f"{self._where}: {error}") from error
 
     def verify_chain(self) -> ChainReport:
         """Compute the whole log's hash chain again.
 
         Raises:
-            StoreError: the file cannot be read.
+            StoreError: the database cannot be read.
         """
         report, is_done = ChainReport(0, None, CHAIN_START), False
         try:
             while not is_done:
-                report, is_done = journal.verify_page(self._connection, report)
-        except apsw.Error as error:
+                report, is_done = journal.verify_page(self._database, report)
+        except DatabaseFault as error:
             raise StoreError(f"{self._where}: {error}") from error
         return report
+
+
+def _open(url: str) -> Database:
+    # Imported here: a command loads no driver but the one it needs.
+    if url.startswith(("postgresql://", "postgres://")):
+        from slipstream.store.postgres_database import PostgresDatabase  # noqa: PLC0415
+        from slipstream.store.postgres_url import parse_postgres_url  # noqa: PLC0415
+
+        return PostgresDatabase.open_read_only(parse_postgres_url(url))
+    from slipstream.store.sqlite import database_path  # noqa: PLC0415
+    from slipstream.store.sqlite_database import SqliteDatabase  # noqa: PLC0415
+
+    return SqliteDatabase.open_read_only(database_path(url))

@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, get_type_hints
 
-import apsw
 import msgspec
 
 from slipstream.domain.cohort import LegRow
 from slipstream.domain.ids import LeaderId
 from slipstream.errors import StoreError
-from slipstream.store.rows import fetch
+from slipstream.store.database import Database
 
 STAGED_ROW_COUNT_MIN: Final = 64
 """Smaller cohorts go to the tables at once: two transactions would cost more than one."""
@@ -29,8 +28,8 @@ _INTEGER: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _COLUMN_TYPES: Final[dict[Any, Any]] = {int: _INTEGER, int | None: _INTEGER | None}
 _ROW_TYPES: Final = tuple(_COLUMN_TYPES.get(each, each) for each in get_type_hints(LegRow).values())
 _SEEN: Final = (
-    "SELECT count(*), coalesce(sum(intent_id = ?1), 0)"
-    " + EXISTS (SELECT 1 FROM leg WHERE leg.intent_id = ?1) FROM staged_cohort"
+    "SELECT count(*), count(*) FILTER (WHERE intent_id = ?),"
+    " EXISTS (SELECT 1 FROM leg WHERE leg.intent_id = ?) FROM staged_cohort"
 )
 
 
@@ -41,7 +40,7 @@ def _decoder(column_count: int) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(list[row_type])
 
 
-def can_stage(connection: apsw.Connection, legs: Sequence[LegRow]) -> bool:
+def can_stage(database: Database, legs: Sequence[LegRow]) -> bool:
     """Return whether no row of a cohort can clash, so that the tables need not be asked row by row:
     all are distinct legs of one intent of which the ledger has none yet."""
     if len(legs) < STAGED_ROW_COUNT_MIN:
@@ -49,11 +48,12 @@ def can_stage(connection: apsw.Connection, legs: Sequence[LegRow]) -> bool:
     first = legs[0].intent_id
     if any(row[0] != first for row in legs) or len({row[1:4] for row in legs}) < len(legs):
         return False
-    [(waiting_count, known_count)] = fetch(connection, _SEEN, (first,))
-    return known_count == 0 and bool(waiting_count < STAGED_COHORT_COUNT_MAX)
+    [(waiting_count, same_count, is_known)] = database.fetch(_SEEN, (first, first))
+    is_new = not (same_count or is_known)
+    return is_new and bool(waiting_count < STAGED_COHORT_COUNT_MAX)
 
 
-def stage(connection: apsw.Connection, leader: LeaderId, legs: Sequence[LegRow]) -> None:
+def stage(database: Database, leader: LeaderId, legs: Sequence[LegRow]) -> None:
     """Keep a cohort's rows in one piece, which is read once to be sure that it can be folded.
 
     Raises:
@@ -64,23 +64,21 @@ def stage(connection: apsw.Connection, leader: LeaderId, legs: Sequence[LegRow])
         _decoder(len(_ROW_TYPES)).decode(value)
     except msgspec.MsgspecError as error:
         raise StoreError(f"the ledger cannot hold a row: {error}") from error
-    connection.execute(
+    database.run(
         "INSERT INTO staged_cohort (intent_id, leader_id, legs, column_count) VALUES (?, ?, ?, ?)",
         (legs[0].intent_id, leader, value, len(_ROW_TYPES)),
     )
 
 
-def take_staged(connection: apsw.Connection) -> list[tuple[LeaderId, list[LegRow]]]:
+def take_staged(database: Database) -> list[tuple[LeaderId, list[LegRow]]]:
     """Take out what is staged, oldest first, to be written in the same transaction.
 
     Raises:
         StoreError: the text is damaged; it stays for somebody to look at.
     """
-    found = fetch(
-        connection, "SELECT leader_id, legs, column_count FROM staged_cohort ORDER BY seq"
-    )
+    found = database.fetch("SELECT leader_id, legs, column_count FROM staged_cohort ORDER BY seq")
     if found:
-        connection.execute("DELETE FROM staged_cohort")
+        database.run("DELETE FROM staged_cohort")
     try:
         return [
             (leader, [LegRow(*row) for row in _decoder(column_count).decode(legs)])

@@ -4,7 +4,13 @@ The event loop hands over rows and gets a future; it never waits for a lock, a p
 Jobs keep their order (a later state of a lane must never be overwritten by an earlier one);
 neighbouring ends of legs share a transaction; the activity log goes when nothing else waits.
 Cohorts that were staged are folded when nothing came for a moment, or by the job that needs it.
-Checkpoints are made when the queue has been empty for a while, so that no cohort pays for one.
+What no cohort should pay for (checkpoints) is done when the queue has been empty for a while.
+
+When the connection is lost, whoever waits is told so at once and nothing is kept but the activity
+log; the thread connects again by itself, with growing pauses. A transaction whose commit got no
+answer is asked about by the database's adapter; what stays in doubt ends with an error, and may
+be there: repeating it is safe, because rows of the ledger are unique by key and rows of the log
+by their hash.
 """
 
 import asyncio
@@ -18,11 +24,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-import apsw
-
 from slipstream.domain.cohort import ActivityRow, LegResult
 from slipstream.errors import StoreError
 from slipstream.store.base import StoreStats
+from slipstream.store.database import Database, DatabaseFault
 from slipstream.store.journal import JournalWriter
 from slipstream.store.orders import fold, write_results
 
@@ -43,7 +48,6 @@ _CHECKPOINT_PAGE_COUNT: Final = 1000
 _CHECKPOINT_PAGE_COUNT_MAX: Final = 16_384
 
 _FAILURES: Final = (
-    apsw.Error,
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -53,17 +57,9 @@ _FAILURES: Final = (
     ValueError,
 )
 """What a job may end with: the database's refusals, and rows it cannot hold."""
-
-_UNAVAILABLE: Final = (
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.LockedError,
-    apsw.ReadOnlyError,
-    OSError,
-)
-"""What says that the database cannot work now, not that it cannot hold a row."""
+_REOPEN_FIRST_S: Final = 0.05
+_REOPEN_LAST_S: Final = 2.0
+"""How long to wait before asking a lost database again: doubling from the first to the last."""
 
 
 @dataclass(slots=True)
@@ -71,7 +67,7 @@ class _Job:
     """Something to run on the writer thread, and who waits for it."""
 
     name: str
-    run: Callable[[apsw.Connection], Any] | None
+    run: Callable[[Database], Any] | None
     future: asyncio.Future[Any]
     asked_ns: int
     results: Sequence[LegResult] | None = None
@@ -97,8 +93,10 @@ class _State:
     is_flush_wanted: bool = False
     timer: asyncio.TimerHandle | None = None
     journal_error: StoreError | None = None
-    wal_page_count: int = 0
     is_fold_due: bool = True
+    reopen_at: float = 0.0
+    reopen_pause_s: float = _REOPEN_FIRST_S
+    lost_words: str = "the connection is lost"
     counters: _Counters = field(default_factory=_Counters)
 
 
@@ -107,7 +105,7 @@ class Writer:
 
     def __init__(
         self,
-        connect: Callable[[], apsw.Connection],
+        connect: Callable[[], Database],
         *,
         clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
@@ -124,7 +122,7 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, name: str, run: Callable[[apsw.Connection], _T], *, is_transaction: bool = False
+        self, name: str, run: Callable[[Database], _T], *, is_transaction: bool = False
     ) -> asyncio.Future[_T]:
         """Queue a job; the future ends with its value or with ``StoreError``."""
         future: asyncio.Future[_T] = self._loop.create_future()
@@ -205,13 +203,12 @@ class Writer:
 
     def _main(self) -> None:
         try:
-            connection = self._connect()
-            journal = JournalWriter(connection)
+            database = self._connect()
+            journal = JournalWriter(database)
         except _FAILURES as error:
             self._post([(self.opened, None, _as_store_error("open", error))])
             return
-        self._connection, self._journal = connection, journal
-        connection.set_wal_hook(self._on_wal)
+        self._database, self._journal = database, journal
         self._post([(self.opened, None, None)])
         last_words: StoreError | None = StoreError("the store's thread ended")
         try:
@@ -221,10 +218,6 @@ class Writer:
             self._state.is_closed = True
             self._fail_queued()
             self._post([(self.ended, None, last_words)])
-
-    def _on_wal(self, _connection: apsw.Connection, _name: str, page_count: int) -> int:
-        self._state.wal_page_count = page_count
-        return apsw.SQLITE_OK
 
     def _work(self) -> None:
         waiting: deque[object] = deque()
@@ -236,29 +229,69 @@ class Writer:
             self._drain(waiting)
             if waiting and waiting[0] is _CLOSE:
                 return
-            if waiting:
+            if self._database.is_lost and not self._reopen():
+                self._refuse(waiting)
+            elif waiting:
                 self._run_first(waiting)
             elif self._state.is_fold_due:
                 self._fold()
             elif self._rows and self._is_flush_due():
                 self._flush_chunk()
             else:
-                self._checkpoint(_CHECKPOINT_PAGE_COUNT)
-            self._checkpoint(_CHECKPOINT_PAGE_COUNT_MAX)
+                self._database.tidy(is_idle=True)
+            self._database.tidy(is_idle=False)
 
     def _next(self) -> object | None:
         """Wait for work; ``None`` = nothing came and something is to be done meanwhile."""
         timeout: float | None = None
-        if self._rows and self._is_flush_due():
+        if self._database.is_lost:
+            timeout = max(0.0, self._state.reopen_at - time.monotonic())
+        elif self._rows and self._is_flush_due():
             timeout = 0.0 if self._state.journal_error is None else _RETRY_S
         elif self._state.is_fold_due:
             timeout = _FOLD_DELAY_S
-        elif self._state.wal_page_count >= _CHECKPOINT_PAGE_COUNT:
+        elif self._database.is_tidy_wanted:
             timeout = _IDLE_S
         try:
             return self._queue.get(timeout=timeout)
         except queue.Empty:
             return None
+
+    def _reopen(self) -> bool:
+        """Connect again when it is time to; whether there is a connection now."""
+        state = self._state
+        if time.monotonic() < state.reopen_at:
+            return False
+        try:
+            self._database.reopen()
+            self._rewind()
+        except _FAILURES as failure:
+            state.lost_words = str(failure)
+            state.reopen_at = time.monotonic() + state.reopen_pause_s
+            state.reopen_pause_s = min(2 * state.reopen_pause_s, _REOPEN_LAST_S)
+            state.counters.error_count += 1
+            _LOGGER.error("event=database_lost error=%s", failure)  # noqa: TRY400
+            return False
+        state.reopen_pause_s = _REOPEN_FIRST_S
+        state.is_fold_due = True
+        _LOGGER.warning("event=database_back pending=%d", len(self._rows))
+        return True
+
+    def _refuse(self, waiting: deque[object]) -> None:
+        """Tell everybody in the queue that the database is gone; none of it was done."""
+        jobs = [item for item in waiting if isinstance(item, _Job)]
+        others = [item for item in waiting if not isinstance(item, _Job)]
+        waiting.clear()
+        waiting.extend(item for item in others if item is _CLOSE)
+        if len(others) > len(waiting):
+            self._run_wake()
+        words = self._state.lost_words
+        self._answer(
+            [
+                (job, None, StoreError(f"store {job.name}: {words}", is_unavailable=True))
+                for job in jobs
+            ]
+        )
 
     def _drain(self, waiting: deque[object]) -> None:
         while True:
@@ -273,9 +306,7 @@ class Writer:
     def _run_first(self, waiting: deque[object]) -> None:
         item = waiting.popleft()
         if not isinstance(item, _Job):
-            # Rows logged from here on ask anew.
-            self._state.is_wake_asked = False
-            self._state.is_flush_wanted = bool(self._rows)
+            self._run_wake()
             return
         if item.results is None:
             self._run_job(item)
@@ -291,6 +322,11 @@ class Writer:
             waiting.popleft()
         self._run_group(group)
 
+    def _run_wake(self) -> None:
+        # Rows logged from here on ask anew.
+        self._state.is_wake_asked = False
+        self._state.is_flush_wanted = bool(self._rows)
+
     def _run_job(self, job: _Job) -> None:
         run = job.run
         if run is None:
@@ -298,14 +334,14 @@ class Writer:
         value, error = None, None
         self._state.is_fold_due |= job.is_transaction
         try:
-            value = self._transaction(run) if job.is_transaction else run(self._connection)
+            value = self._transaction(run) if job.is_transaction else run(self._database)
         except _FAILURES as failure:
             error = _as_store_error(job.name, failure)
         self._answer([(job, value, error)])
 
     def _run_group(self, group: list[_Job]) -> None:
-        def write_all(connection: apsw.Connection) -> list[Any]:
-            return [write_results(connection, job.results or ()) for job in group]
+        def write_all(database: Database) -> list[Any]:
+            return [write_results(database, job.results or ()) for job in group]
 
         try:
             values = self._transaction(write_all)
@@ -319,16 +355,14 @@ class Writer:
             return
         self._answer([(job, value, None) for job, value in zip(group, values, strict=True)])
 
-    def _transaction(self, run: Callable[[apsw.Connection], _T]) -> _T:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self, run: Callable[[Database], _T]) -> _T:
+        database = self._database
         try:
-            value = run(connection)
-            connection.execute("COMMIT")
+            database.begin()
+            value = run(database)
+            database.commit()
         except _FAILURES:
-            # The database may have rolled back by itself (full disk).
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            database.rollback()
             raise
         self._state.counters.commit_count += 1
         return value
@@ -344,7 +378,7 @@ class Writer:
             return _as_store_error("fold", failure)
         return None
 
-    def _flush_or_raise(self, _connection: apsw.Connection) -> None:
+    def _flush_or_raise(self, _database: Database) -> None:
         while self._rows:
             self._flush_chunk()
             if self._state.journal_error is not None:
@@ -353,9 +387,7 @@ class Writer:
     def _flush_chunk(self) -> None:
         rows = list(islice(self._rows, _JOURNAL_CHUNK))
         try:
-            self._write_journal(rows)
-        except (OverflowError, TypeError, UnicodeError):
-            self._write_one_by_one(rows)
+            self._write_rows(rows)
         except _FAILURES as failure:
             self._state.counters.error_count += 1
             self._state.journal_error = _as_store_error("log", failure)
@@ -364,46 +396,61 @@ class Writer:
             )
             return
         self._state.journal_error = None
-        for _ in rows:
-            self._rows.popleft()
         if not self._rows:
             self._state.is_flush_wanted = False
 
+    def _write_rows(self, rows: Sequence[ActivityRow]) -> None:
+        """Write the first rows of the buffer and take them out of it."""
+        try:
+            self._write_journal(rows)
+        except DatabaseFault as fault:
+            if not fault.is_value:
+                raise
+            if len(rows) > 1:
+                for row in rows:
+                    self._write_rows([row])
+                return
+            self._state.counters.journal_lost_count += 1
+            _LOGGER.error(  # noqa: TRY400 - the row is at fault, not the code here
+                "event=journal_row_refused kind=%r error=%s", rows[0].kind, fault
+            )
+            self._rows.popleft()
+
     def _write_journal(self, rows: Sequence[ActivityRow]) -> None:
         try:
-            self._transaction(lambda _connection: self._journal.append(rows))
+            self._transaction(lambda _database: self._journal.append(rows))
         except _FAILURES:
-            self._journal.rewind()
+            if not self._database.is_lost and self._rewind():
+                return
             raise
+        self._journal.written()
+        for _ in rows:
+            self._rows.popleft()
 
-    def _write_one_by_one(self, rows: Sequence[ActivityRow]) -> None:
-        for row in rows:
-            try:
-                self._write_journal([row])
-            except (OverflowError, TypeError, UnicodeError) as failure:
-                self._state.counters.journal_lost_count += 1
-                _LOGGER.error(  # noqa: TRY400 - the row is at fault, not the code here
-                    "event=journal_row_refused kind=%r error=%s", row.kind, failure
-                )
-
-    def _checkpoint(self, page_count: int) -> None:
-        if self._state.wal_page_count < page_count:
-            return
-        try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.Error as error:
-            _LOGGER.warning("event=checkpoint_failed error=%s", error)
-        self._state.wal_page_count = 0
+    def _rewind(self) -> bool:
+        """Find the end of the log again; whether what was tried last is there after all."""
+        count = self._journal.rewind()
+        for _ in range(count):
+            self._rows.popleft()
+        return count > 0
 
     def _finish(self) -> StoreError | None:
+        self._state.reopen_at = 0.0
+        if self._database.is_lost and not self._reopen():
+            self._state.counters.journal_lost_count += len(self._rows)
+            return StoreError(
+                f"store close: {len(self._rows)} rows of the log not written: "
+                f"{self._state.lost_words}",
+                is_unavailable=True,
+            )
         last_words = self._fold()
         try:
-            self._flush_or_raise(self._connection)
+            self._flush_or_raise(self._database)
         except StoreError as error:
             last_words = last_words or error
         try:
-            self._connection.close()
-        except apsw.Error as error:
+            self._database.close()
+        except StoreError as error:
             last_words = last_words or _as_store_error("close", error)
         return last_words
 
@@ -434,11 +481,10 @@ class Writer:
 
 
 def _as_store_error(name: str, error: BaseException) -> StoreError:
-    if isinstance(error, StoreError):
+    if isinstance(error, StoreError) and not isinstance(error, DatabaseFault):
         return error
-    wrapped = StoreError(
-        f"store {name}: {error} ({type(error).__name__})",
-        is_unavailable=isinstance(error, _UNAVAILABLE),
-    )
+    is_unavailable = isinstance(error, OSError) or getattr(error, "is_unavailable", False)
+    words = str(error) if isinstance(error, DatabaseFault) else f"{error} ({type(error).__name__})"
+    wrapped = StoreError(f"store {name}: {words}", is_unavailable=is_unavailable)
     wrapped.__cause__ = error
     return wrapped

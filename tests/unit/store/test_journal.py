@@ -131,23 +131,23 @@ async def test_a_row_that_cannot_be_written_costs_no_other(store: SqliteStore) -
 
 
 async def test_a_full_disk_keeps_the_rows_for_later(store: SqliteStore) -> None:
-    await store._writer.submit("pragma", lambda c: c.pragma("max_page_count", 1))
+    await store._writer.submit("pragma", lambda d: d.connection.pragma("max_page_count", 1))
     store.log([row(index) for index in range(5_000)])
     with pytest.raises(StoreError, match="full"):
         await store.flush()
     assert store.stats().journal_pending_count > 0
-    await store._writer.submit("pragma", lambda c: c.pragma("max_page_count", 2**31))
+    await store._writer.submit("pragma", lambda d: d.connection.pragma("max_page_count", 2**31))
     await store.flush()
     assert len(await listed(store)) == 5_000
     assert (await store.verify_chain()).broken_seq is None
 
 
 async def test_a_refused_commit_does_not_break_the_chain(store: SqliteStore) -> None:
-    await store._writer.submit("hook", lambda c: c.set_commit_hook(lambda: True))
+    await store._writer.submit("hook", lambda d: d.connection.set_commit_hook(lambda: True))
     store.log([row(index) for index in range(3)])
     with pytest.raises(StoreError, match="store log"):
         await store.flush()
-    await store._writer.submit("hook", lambda c: c.set_commit_hook(None))
+    await store._writer.submit("hook", lambda d: d.connection.set_commit_hook(None))
     store.log([row(3)])
     await store.flush()
     assert [entry.ts_ms for entry in await listed(store)] == [1_000, 1_001, 1_002, 1_003]

@@ -201,7 +201,9 @@ async def test_a_row_the_database_cannot_hold_costs_nobody_else(store: SqliteSto
 
 async def test_a_full_disk_is_an_error_and_passes(store: SqliteStore) -> None:
     def set_pages(count: int) -> asyncio.Future[object]:
-        return store._writer.submit("pragma", lambda c: c.pragma("max_page_count", count))
+        return store._writer.submit(
+            "pragma", lambda d: d.connection.pragma("max_page_count", count)
+        )
 
     await store.commit(cohort(1))
     await set_pages(1)  # as few as are in use

@@ -13,6 +13,7 @@ from slipstream.store import orders
 from slipstream.store.base import CommitResult, LegKey, RecordResult
 from slipstream.store.migrate import migrate
 from slipstream.store.sqlite import SqliteStore
+from slipstream.store.sqlite_database import SqliteDatabase
 from slipstream.store.staging import STAGED_COHORT_COUNT_MAX, STAGED_ROW_COUNT_MIN
 from slipstream.units import VenueMs
 from unit.store.store_rows import LEADER, claim, cohort, fill, intent, result, unclaimed
@@ -27,7 +28,7 @@ def write_without_folding(path: Path, commits: list[CohortCommit]) -> list[Commi
     outcomes = []
     for commit in commits:
         with connection:
-            outcomes.append(orders.write_cohort(connection, commit))
+            outcomes.append(orders.write_cohort(SqliteDatabase(connection), commit))
     connection.close()
     return outcomes
 
@@ -116,7 +117,7 @@ async def test_an_idle_store_folds_by_itself(store: SqliteStore, path: Path) -> 
         loop.call_soon_threadsafe(committing.set)
         return False
 
-    await store._writer.submit("hook", lambda c: c.set_commit_hook(on_commit))
+    await store._writer.submit("hook", lambda d: d.connection.set_commit_hook(on_commit))
     await store.commit(cohort(1, followers=LARGE))
     while count(path, "leg") != LARGE:
         await asyncio.wait_for(committing.wait(), 20)
