@@ -22,6 +22,7 @@ from slipstream.config.model import (
     MirrorMode,
     MissedPolicy,
     OnStart,
+    ResumePolicy,
     RunMode,
     Slippage,
     StalePolicy,
@@ -193,6 +194,10 @@ def _follower(
         mode=min(asked, mode_max, key=modes.index),
         stale_leader=stale,
         flatten_after_ns=flatten_after_ns,
+        stale_resume=section.take("stale_resume", values.choice(ResumePolicy), plain.stale_resume),
+        stale_after_ns=section.take(
+            "stale_after", values.duration(NS_PER_S, _DAY_NS), plain.stale_after_ns
+        ),
         orders_per_minute=section.take(
             "orders_per_minute", values.whole(1, 100_000), plain.orders_per_minute
         ),

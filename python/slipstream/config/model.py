@@ -39,6 +39,13 @@ class StalePolicy(StrEnum):
     FLATTEN_AFTER = "flatten_after"
 
 
+class ResumePolicy(StrEnum):
+    """Who lets opens pass again after a leader was stale for long."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
 class OnStart(StrEnum):
     """What becomes of a position the leader held before the mirror began."""
 
@@ -169,7 +176,8 @@ class MirrorConfig:
 @dataclass(frozen=True, slots=True)
 class FollowerConfig:
     """Who mirrors. ``key`` names the agent's entry in the keystore; ``mode`` is already no more
-    than the engine's. ``flatten_after_ns`` is given with ``flatten_after`` only."""
+    than the engine's. ``flatten_after_ns`` is given with ``flatten_after`` only. With a manual
+    ``stale_resume`` a silence of ``stale_after_ns`` stops opens until the operator resumes."""
 
     id: str
     venue: str
@@ -178,6 +186,8 @@ class FollowerConfig:
     mode: RunMode = RunMode.SHADOW
     stale_leader: StalePolicy = StalePolicy.HOLD
     flatten_after_ns: int | None = None
+    stale_resume: ResumePolicy = ResumePolicy.AUTO
+    stale_after_ns: int = 60 * NS_PER_S
     orders_per_minute: int = 300
     mirrors: tuple[MirrorConfig, ...] = ()
 

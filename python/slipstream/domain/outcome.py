@@ -69,6 +69,11 @@ class Unknown:
 RequestOutcome = NotSent | Accepted | Refused | Limited | Denied | Unknown
 
 
+def is_unsent(outcome: RequestOutcome) -> bool:
+    """Return whether no byte of the order left this process."""
+    return isinstance(outcome, NotSent) or (isinstance(outcome, Limited) and outcome.is_ours)
+
+
 class LegEnd(StrEnum):
     """How a leg ended: exactly one of these, recorded once."""
 

@@ -7,13 +7,14 @@ newer one takes the lane over, because the newer target includes them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slipstream.engine.leglife import Leg
 
 if TYPE_CHECKING:
     from slipstream.engine.cohort import Event
+    from slipstream.units import TimeNs
 
 LaneKey = tuple[int, int]
 """(row, symbol index)."""
@@ -40,6 +41,17 @@ class Wish:
     def legs(self) -> list[Leg]:
         """Return the legs that wait."""
         return [leg for leg in (self.leg, self.opening) if leg is not None]
+
+
+@dataclass(slots=True)
+class Replan:
+    """Rows of one event to plan again together."""
+
+    event: "Event"
+    leg: int | None
+    reductions_only: bool
+    exit_since_ns: "TimeNs | None"
+    rows: dict[int, None] = field(default_factory=dict)
 
 
 class Wishes:

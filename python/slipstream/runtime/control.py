@@ -50,6 +50,8 @@ class ControlAction(StrEnum):
     FLATTEN = "flatten"
     KILL = "kill"
     STATUS = "status"
+    LEADER_STALE = "leader_stale"
+    """Set by the engine itself for a follower that resumes by hand; ``resume`` takes it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ _SETTING: Final = frozenset(
         ControlAction.OPEN_ONLY,
         ControlAction.FREEZE,
         ControlAction.KILL,
+        ControlAction.LEADER_STALE,
     }
 )
 

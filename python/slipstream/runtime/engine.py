@@ -20,6 +20,7 @@ from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.pipeline import Pipeline
 from slipstream.runtime.signing import SigningThread
+from slipstream.runtime.stale import StaleWatch
 from slipstream.runtime.standin import Instant
 from slipstream.runtime.status import engine_status
 from slipstream.runtime.supervisor import Supervisor
@@ -32,7 +33,6 @@ from slipstream.units import NS_PER_S, TimeNs
 
 DRAIN_STEP_S: Final = 0.02
 RESTART_PAUSE_S: Final = 1.0
-STALE_LOOK_S: Final = 1.0
 
 
 def _say_nothing(_: str) -> None:
@@ -91,8 +91,9 @@ class Engine:
             self.tell(f"follower {follower_id}: not ready: {reason}")
         ready_count = len(self.followers) - len(failures)
         self.tell(f"followers: {ready_count} of {len(self.followers)} ready")
-        if any(each.config.flatten_after_ns is not None for each in self.followers.values()):
-            self._keep(self._watch_stale(), "stale leaders")
+        stale = self._stale_watch()
+        await stale.begin()
+        self._keep(stale.run(), "stale leaders")
         for supervisor in self.supervisors:
             task = asyncio.create_task(supervisor.run(), name=f"leader {supervisor.health.leader}")
             task.add_done_callback(self._on_done)
@@ -100,32 +101,36 @@ class Engine:
         spare_what_stands()
         return failures
 
-    async def _watch_stale(self) -> None:
-        """Flatten those who want it when their leader's stream has been down for too long."""
-        flattened: set[tuple[LeaderId, FollowerId]] = set()
-        while True:
-            await asyncio.sleep(STALE_LOOK_S)
-            for supervisor in self.supervisors:
-                health = supervisor.health
-                if health.down_since_ns is None:
-                    flattened = {each for each in flattened if each[0] != health.leader}
-                    continue
-                down_ns = self.now_ns() - health.down_since_ns
-                parts = self.parts.get(health.leader)
-                if parts is None or not parts.pipeline.is_running:
-                    continue
-                for follower in self.followers.values():
-                    limit_ns = follower.config.flatten_after_ns
-                    key = (health.leader, follower.id)
-                    if limit_ns is None or down_ns < limit_ns or key in flattened:
-                        continue
-                    flattened.add(key)
-                    detail: dict[str, object] = {
-                        "detail": f"leader {health.leader} is stale: flattened"
-                    }
-                    self.log("incident", "STALE_LEADER", detail, follower=follower.id)
-                    scope = Scope(frozenset({follower.id}))
-                    await self.reduce(parts, scope, give_up_targets, why="stale-leader")
+    def _stale_watch(self) -> StaleWatch:
+        def report(kind: str, follower: FollowerId | None, detail: str) -> None:
+            self.log("incident", kind, {"detail": detail}, follower=follower)
+
+        return StaleWatch(
+            [each.health for each in self.supervisors],
+            self.followers,
+            store=self.store,
+            latch=self.switchboard.latch,
+            flatten=self._flatten_stale,
+            is_busy=self._is_busy,
+            report=report,
+            now_ns=self.now_ns,
+            wall_ms=self.wall_ms,
+        )
+
+    def _is_busy(self, leader: LeaderId) -> bool:
+        parts = self.parts.get(leader)
+        return parts is None or parts.pipeline.is_busy
+
+    async def _flatten_stale(self, leader: LeaderId, follower: FollowerId) -> bool:
+        """Close what one mirror built; False while its pipeline takes no work."""
+        parts = self.parts.get(leader)
+        if parts is None or not parts.pipeline.is_running:
+            return False
+        scope = Scope(frozenset({follower}))
+        problems = await self.reduce(parts, scope, give_up_targets, why="stale-leader")
+        for problem in problems:
+            self.log("incident", "EXIT_HELD_BACK", {"detail": problem}, follower=follower)
+        return not problems
 
     async def wait_live(self) -> None:
         """Return when every leader's stream is up."""

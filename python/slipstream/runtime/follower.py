@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slipstream._core import Rounding, SkipReason, mul_div
-from slipstream.config.model import FollowerConfig
+from slipstream.config.model import FollowerConfig, StalePolicy
 from slipstream.domain.fill import (
     AccountSnapshot,
     AccountUpdate,
@@ -44,6 +44,7 @@ GATES: Final = (
     SkipReason.CLOSE_ONLY,
     SkipReason.OPEN_ONLY,
     SkipReason.BREAKER_OPEN,
+    SkipReason.LEADER_STALE,
 )
 """What may be switched for a whole follower, in order of precedence."""
 
@@ -53,6 +54,7 @@ OPEN_STOPPERS: Final = (
     | SkipReason.FOLLOWER_PAUSED.mask
     | SkipReason.CLOSE_ONLY.mask
     | SkipReason.BREAKER_OPEN.mask
+    | SkipReason.LEADER_STALE.mask
 )
 REDUCTION_STOPPERS: Final = SkipReason.FROZEN.mask | SkipReason.OPEN_ONLY.mask
 
@@ -72,6 +74,14 @@ class Membership:
     """The same for single symbols."""
     unsynced: dict[str, int | None] = field(default_factory=dict)
     """Symbols whose leverage could not be set, each with the leader's leverage."""
+
+    is_stale: bool = False
+    """Whether the follower's stale-leader policy stops opens now."""
+
+    @property
+    def mask(self) -> int:
+        """What is switched on for the whole mirror."""
+        return self.gates | (SkipReason.LEADER_STALE.mask if self.is_stale else 0)
 
     def is_allowed(self, symbol: str, base: str) -> bool:
         """Whether the mirror may open a symbol: named as listed, or by what it is a contract on."""
@@ -166,6 +176,8 @@ class Follower:
         leader = membership.cohort.leader
         self.memberships = [each for each in self.memberships if each.cohort.leader != leader]
         self.memberships.append(membership)
+        # What was missed meanwhile is read before such a follower opens anything.
+        membership.is_stale = self.config.stale_leader is not StalePolicy.HOLD
         membership.cohort.table.set_mode(membership.row, is_hedge=self.is_hedge)
         self._set_row_gates(membership)
         self.doubted |= self._holdings.held_symbols() | set(membership.cohort.symbols)
@@ -271,7 +283,14 @@ class Follower:
             self._set_row_gates(membership)
 
     def _set_row_gates(self, membership: Membership) -> None:
-        membership.cohort.table.set_gates(membership.row, self.gates | membership.gates)
+        membership.cohort.table.set_gates(membership.row, self.gates | membership.mask)
+
+    def set_stale(self, leader: LeaderId, *, is_on: bool) -> None:
+        """Stop opens under a leader, or let them pass again, as the stale-leader policy says."""
+        for membership in self.memberships:
+            if membership.cohort.leader == leader and membership.is_stale != is_on:
+                membership.is_stale = is_on
+                self._set_row_gates(membership)
 
     def set_switches(
         self, membership: Membership, gates: int, symbol_gates: dict[str, int]
@@ -289,7 +308,7 @@ class Follower:
         gates = self.gates
         for membership in self.memberships:
             if membership.cohort.leader == leader:
-                gates |= membership.gates | membership.symbol_gates.get(symbol, 0)
+                gates |= membership.mask | membership.symbol_gates.get(symbol, 0)
         mask = gates & (OPEN_STOPPERS if is_opening else REDUCTION_STOPPERS)
         if not mask:
             return None

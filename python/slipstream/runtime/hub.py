@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from slipstream._core import BookView, DepthReservation, SkipReason
 from slipstream.domain.instrument import Instrument
+from slipstream.domain.order import OrderReport
 from slipstream.engine.cohort import Market
 from slipstream.units import Px
 from slipstream.venues.base import BookFeed, VenueTraits
@@ -86,3 +87,13 @@ class VenueHub:
     def depth(self, symbol: str) -> DepthReservation | None:
         """Return the symbol's reservation as it stands."""
         return self._reservations.get(symbol)
+
+    def release(self, symbol: str, token: int, report: OrderReport | None) -> None:
+        """Let go what an order had reserved: ``None``, it never was; else what it took stays."""
+        depth = self.depth(symbol)
+        if depth is None:
+            return
+        if report is None:
+            depth.give_back(token)
+        else:
+            depth.settle(token, filled_qty=report.filled_qty, venue_ts_ms=report.venue_ts_ms)

@@ -7,7 +7,6 @@ which may let a waiting target, a flip's opening leg or the rest of a reduction 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from slipstream._core import SkipReason
@@ -24,11 +23,13 @@ from slipstream.domain.outcome import (
     Refused,
     RequestOutcome,
     Unknown,
+    is_unsent,
 )
 from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Cohort, Event, Planned
 from slipstream.engine.lane import excess_qty
 from slipstream.engine.leglife import Leg
+from slipstream.engine.wishes import Replan
 from slipstream.runtime import points
 from slipstream.runtime.fanout import FanOut
 from slipstream.runtime.follower import Follower
@@ -48,17 +49,6 @@ LATE_FILL: Final = "late-fill"
 
 Later = Callable[[TimeNs, Callable[[], None]], None]
 """Calls something after so many nanoseconds."""
-
-
-@dataclass(slots=True)
-class Replan:
-    """Rows of one event to plan again together."""
-
-    event: Event
-    leg: int | None
-    reductions_only: bool
-    exit_since_ns: TimeNs | None
-    rows: dict[int, None] = field(default_factory=dict)
 
 
 class Mirror:
@@ -193,13 +183,7 @@ class Mirror:
         event = leg.event
         if token is None or event is None:
             return
-        depth = self.hub.depth(event.symbol)
-        if depth is None:
-            return
-        if report is None:
-            depth.give_back(token)
-        else:
-            depth.settle(token, filled_qty=report.filled_qty, venue_ts_ms=report.venue_ts_ms)
+        self.hub.release(event.symbol, token, report)
 
     def _after_plan(self, planned: Planned) -> None:
         for leg in planned.superseded:
@@ -224,7 +208,7 @@ class Mirror:
     def _take_outcome(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
         self._at_point(points.ANSWER_ARRIVED)
         attempt = leg.current
-        if not _is_unsent(outcome):
+        if not is_unsent(outcome):
             # Only now is it known that bytes left: the connection decides.
             attempt.on(leg_events.Sent())
         match outcome:
@@ -332,7 +316,7 @@ class Mirror:
                 leg.reason = leg.reason or f"NOT_SENT: {reason}"
                 end = LegEnd.FAILED
             case Limited():
-                unsent = _is_unsent(outcome)
+                unsent = is_unsent(outcome)
                 leg.current.on(leg_events.NotSent() if unsent else leg_events.Refused())
                 leg.reason = SkipReason.RATE_LIMITED
                 end = LegEnd.SKIPPED
@@ -510,8 +494,3 @@ class Mirror:
             leg.end = LegEnd.UNKNOWN
             self._end(leg)
         self._in_flight.clear()
-
-
-def _is_unsent(outcome: RequestOutcome) -> bool:
-    """Whether no byte of the order left this process."""
-    return isinstance(outcome, NotSent) or (isinstance(outcome, Limited) and outcome.is_ours)

@@ -61,7 +61,7 @@ def engine_status(engine: "Engine") -> dict[str, object]:
 def _follower(follower: Follower, now_ns: int) -> dict[str, object]:
     gates = follower.gates
     for membership in follower.memberships:
-        gates |= membership.gates
+        gates |= membership.mask
     age_ns = None if not follower.is_ready else now_ns - follower.stated_ns
     return {
         "id": follower.id,

@@ -27,7 +27,8 @@ Tell = Callable[[str], None]
 
 @dataclass(slots=True)
 class Health:
-    """How one pipeline is doing. ``down_since_ns``: since when its stream cannot be trusted."""
+    """How one pipeline is doing. ``down_since_ns``: since when its stream cannot be trusted.
+    ``is_caught_up``: what was missed before the stream came up has been read back."""
 
     leader: LeaderId
     tell: Tell
@@ -36,10 +37,13 @@ class Health:
     restart_count: int = 0
     last_error: str | None = None
     down_since_ns: TimeNs | None = None
+    is_caught_up: bool = False
+    on_down: "Callable[[Health], None] | None" = None
 
     def up(self) -> None:
         """The leader's stream is live."""
         self.down_since_ns = None
+        self.is_caught_up = False
         if not self.is_live.is_set():
             self.is_live.set()
             self.tell(f"leader {self.leader}: live")
@@ -50,6 +54,9 @@ class Health:
             self.down_since_ns = now_ns
             self.tell(f"leader {self.leader}: stream down: {reason}")
         self.is_live.clear()
+        self.is_caught_up = False
+        if self.on_down is not None:
+            self.on_down(self)
 
 
 class Supervisor:

@@ -28,6 +28,7 @@ MASKS: Final[Mapping[ControlAction, int]] = {
     ControlAction.OPEN_ONLY: SkipReason.OPEN_ONLY.mask,
     ControlAction.FREEZE: SkipReason.FROZEN.mask,
     ControlAction.KILL: SkipReason.KILL_SWITCH.mask,
+    ControlAction.LEADER_STALE: SkipReason.LEADER_STALE.mask,
 }
 
 
@@ -110,6 +111,8 @@ class Switchboard:
             return ControlReply(
                 ok=True, message="running", payload={**floor.status(), "switches": self.listed()}
             )
+        if command.action is ControlAction.LEADER_STALE:
+            raise ControlError("leader-stale: set by the engine only; close-only does the same")
         self._check(command, floor)
         if command.action is ControlAction.FLATTEN and not _is_scoped(command):
             raise ControlError("flatten: expected a follower, a leader, a symbol or all")
@@ -129,6 +132,21 @@ class Switchboard:
         if problems:
             message = f"{describe(command)}: {'; '.join(problems)}"
         return ControlReply(ok=not problems, message=message, payload={"switches": self.listed()})
+
+    async def latch(self, leader: LeaderId, follower: FollowerId) -> None:
+        """Stop a follower's opens under a leader until ``resume``, durably first.
+
+        Raises:
+            StoreError: it could not be made durable; nothing was done.
+        """
+        if ControlAction.LEADER_STALE in self._switches.active(follower=follower, leader=leader):
+            return
+        command = ControlCommand(ControlAction.LEADER_STALE, follower, leader)
+        await self._store.save_control(command.row(self._wall_ms()))
+        self._log(command)
+        self._tell(f"control: {describe(command)}")
+        self._switches.apply(command)
+        self.apply_all()
 
     def _check(self, command: ControlCommand, floor: Floor) -> None:
         if command.follower is not None and command.follower not in self._followers:

@@ -12,13 +12,7 @@ from functools import partial
 
 from slipstream._core import BookView, Signer
 from slipstream.config.keystore import Keystore
-from slipstream.config.model import (
-    Config,
-    FollowerConfig,
-    LeaderConfig,
-    MirrorConfig,
-    StalePolicy,
-)
+from slipstream.config.model import Config, FollowerConfig, LeaderConfig, MirrorConfig
 from slipstream.config.rules import follower_limits, sizing_rule
 from slipstream.domain.cohort import ActivityRow, CohortCommit
 from slipstream.domain.ids import FollowerId, LeaderId
@@ -52,12 +46,12 @@ from slipstream.runtime.pipeline import Pipeline, later
 from slipstream.runtime.recovery import Recovery
 from slipstream.runtime.resolver import Resolver
 from slipstream.runtime.signing import SigningThread
-from slipstream.runtime.stale import LIVE_MARK
+from slipstream.runtime.stale import real_cursors
 from slipstream.runtime.supervisor import Health, Supervisor
 from slipstream.runtime.switchboard import Switchboard
 from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
+from slipstream.store import open_store
 from slipstream.store.base import Store
-from slipstream.store.sqlite import SqliteStore
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
@@ -264,9 +258,7 @@ class Wiring:
             tracker.account.floor_ms = now_ms
             await self._save_cursor(leader, BEGAN, str(now_ms))
         self._tell_since(config, tracker.account.floor_ms)
-        return tracker, {
-            symbol: at for symbol, at in history.cursors.items() if symbol not in (BEGAN, LIVE_MARK)
-        }
+        return tracker, real_cursors(history.cursors)
 
     def _tell_since(self, config: LeaderConfig, since_ms: int) -> None:
         """Write down from when on every fill of a leader is to be mirrored."""
@@ -319,7 +311,6 @@ class Wiring:
                 leverage_max=config.max_leverage,
                 allows=allowed(config, whose),
                 denies=frozenset(each.upper() for each in config.symbols_deny),
-                is_stale=follower.config.stale_leader is not StalePolicy.HOLD,
             )
             follower.join(membership)
             self.switchboard.apply(follower, membership)
@@ -425,7 +416,7 @@ async def open_engine(
     Raises:
         SlipstreamError: the store, a key or a venue cannot be opened.
     """
-    store = await SqliteStore.open(config.engine.database)
+    store = await open_store(config.engine.database)
     wiring = Wiring(
         config, keystore, clock, source, options or Options(), store, SigningThread(clock)
     )
@@ -469,7 +460,7 @@ async def _assemble(wiring: Wiring, tell: Callable[[str], None]) -> Engine:
         parts=wiring.parts,
         stages=wiring.stages,
         times=wiring.times,
-        wall_ms=wall_ms,
+        wall_ms=lambda: wiring.clock.wall_us() // 1_000,
         now_ns=wiring.clock.now_ns,
         switchboard=wiring.switchboard,
         chores=_chores(wiring),
