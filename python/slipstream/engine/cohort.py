@@ -302,7 +302,8 @@ class Cohort:
             self._take_over(planned, row, 0)
             leg = self._leg(event, row, 0)
             self.wishes.want((row, event.symbol_index), event, leg, is_timed=False)
-        for row in plan.pending_open_rows:
+        # What stands beside the leader's events opens nothing: no price of the leader bounds it.
+        for row in plan.pending_open_rows if event.number is not None else ():
             leg = event.legs.get((row, 1)) or self._leg(event, row, 1)
             leg.is_opening = True
             self.wishes.want_opening((row, event.symbol_index), event, leg)
