@@ -34,12 +34,14 @@ class CommitResult:
     ``duplicates``: fill keys that already belong to an intent; when there is one, nothing of the
     cohort was written. ``already``: rows that were there with the same claim; they must not be
     sent again. ``conflicts``: rows that were there with another claim; not written, not to be
-    sent, and an alarm.
+    sent, and an alarm. ``is_sidelogged``: durable, but in the side log, because the database does
+    not take claims: nothing of it may open.
     """
 
     duplicates: tuple[str, ...] = ()
     already: tuple[LegKey, ...] = ()
     conflicts: tuple[LegKey, ...] = ()
+    is_sidelogged: bool = False
 
     @property
     def is_clean(self) -> bool:
@@ -75,6 +77,78 @@ class OpenLeg(NamedTuple):
     is_reduction: int
     leg_end: str | None
     venue_ts_ms: int | None
+
+
+class LedgerIntent(NamedTuple):
+    """A leader's event as the ledger keeps it; without a venue it names only its legs.
+
+    Quantities and the price at 10**-8, ``side`` 1 or -1, ``position_side`` the value of the
+    core's enum. ``fill_keys``: identities of its fills, left empty when ``is_told``: when the
+    activity log has its line.
+    """
+
+    intent_id: IntentId
+    leader_id: LeaderId
+    venue: str | None
+    account: str | None
+    symbol: str | None
+    position_side: int | None
+    kind: str | None
+    side: int | None
+    before_qty: int | None
+    after_qty: int | None
+    qty: int | None
+    px: int | None
+    leader_equity: int | None
+    leader_margin: int | None
+    venue_ts_ms: int | None
+    recorded_ms: int
+    is_told: bool = True
+    fill_keys: tuple[str, ...] = ()
+
+
+class LedgerLeg(NamedTuple):
+    """One attempt at a leg as the ledger keeps it, with its result; see ``LegRow``, ``LegResult``.
+
+    ``is_told``: the activity log has the leg's line.
+    """
+
+    intent_id: IntentId
+    follower_id: FollowerId
+    leg: int
+    attempt: int
+    status: str
+    symbol: str
+    position_side: int
+    wanted_qty: int
+    reason: str | None
+    observed: int | None
+    limit_value: int | None
+    client_order_id: ClientOrderId | None
+    claim_hash: bytes | None
+    side: int | None
+    qty: int | None
+    limit_px: int | None
+    is_reduction: int | None
+    reference: int | None
+    reference_px: int | None
+    reference_sequence: int | None
+    bound_ppm: int | None
+    book_sequence: int | None
+    leg_end: str | None
+    filled_qty: int | None
+    average_px: int | None
+    venue_order_id: str | None
+    is_told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """Legs with all their attempts, in the order of their intents, and every intent they belong to
+    (and, of ``Store.untold``, intents whose own line is missing)."""
+
+    intents: list[LedgerIntent]
+    legs: list[LedgerLeg]
 
 
 class LaneRow(NamedTuple):
@@ -156,13 +230,17 @@ class ChainReport:
 @dataclass(frozen=True, slots=True)
 class StoreStats:
     """Counters since the store was opened. ``slow_wait_count``: waits above 500 ms.
-    ``journal_lost_count``: rows dropped because the database refused them for too long."""
+    ``journal_lost_count``: rows dropped because the database refused them for too long.
+    ``is_down``: the database takes no claims now. ``side_record_count``: records that wait in the
+    side log."""
 
     commit_count: int
     slow_wait_count: int
     error_count: int
     journal_pending_count: int
     journal_lost_count: int
+    is_down: bool = False
+    side_record_count: int = 0
 
 
 class Store(Protocol):
@@ -183,6 +261,19 @@ class Store(Protocol):
 
     async def open_legs(self, leader: LeaderId) -> list[OpenLeg]:
         """Return the claims of a leader's legs that have no known outcome."""
+
+    async def unsettled(self, leader: LeaderId) -> Untold:
+        """Return the legs that have a claim without a known outcome, with every attempt at them."""
+
+    async def untold(self, leader: LeaderId) -> Untold:
+        """Return what the ledger knows and the activity log does not; a leg with an open claim is
+        left out, it is told when that is resolved.
+
+        Exact for what a process may have left untold: what was recorded in the last minute before
+        the newest event that the log tells of, everything after it, and legs that waited, however
+        old. So the cost is that of a minute's legs and of those waiting ones, not of the ledger.
+        Tell what is returned oldest first: whoever is killed in between finds the rest.
+        """
 
     async def lanes(self, leader: LeaderId) -> list[LaneRow]:
         """Return the newest state of every lane a leader ever moved."""

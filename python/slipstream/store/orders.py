@@ -113,13 +113,7 @@ def _write_legs(database: Database, commit: CohortCommit) -> CommitResult:
     known = None if commit.intent is None else commit.intent.id
     nameless = {row[0] for row in legs} - {known}
     if nameless:
-        database.run_rows(
-            "INSERT INTO intent (intent_id, leader_id) {rows}"
-            # Worked on again: its rows are kept for a whole window more.
-            " ON CONFLICT (intent_id) DO UPDATE SET recorded_ms = excluded.recorded_ms",
-            ("text", "text"),
-            [(intent_id, commit.leader) for intent_id in sorted(nameless)],
-        )
+        _touch(database, {(intent_id, commit.leader) for intent_id in nameless})
     if can_stage(database, legs):
         stage(database, commit.leader, legs)
         return CommitResult()
@@ -132,6 +126,17 @@ def _write_legs(database: Database, commit: CohortCommit) -> CommitResult:
     database.run("RELEASE SAVEPOINT legs")
     _write_lanes(database, commit.leader, legs)
     return result
+
+
+def _touch(database: Database, intents: Iterable[Row]) -> None:
+    """Note that (intent, leader) is worked on now: its rows are kept for a whole window more, and
+    its lines in the log may still be missing."""
+    database.run_rows(
+        "INSERT INTO intent (intent_id, leader_id) {rows}"
+        " ON CONFLICT (intent_id) DO UPDATE SET recorded_ms = excluded.recorded_ms",
+        ("text", "text"),
+        sorted(intents),
+    )
 
 
 def _insert_legs(database: Database, legs: Iterable[LegRow]) -> int:
@@ -209,7 +214,9 @@ def write_results(database: Database, results: Sequence[LegResult]) -> RecordRes
         outcome = _write_results_one_by_one(database, rows)
     database.run("RELEASE SAVEPOINT results")
     found = database.fetch_rows(_LANES_OF_RESULTS, _RESULT_KINDS, rows)
-    _move_lanes(database, [lane for lane in found if None not in lane])
+    known = [lane for lane in found if None not in lane]
+    _move_lanes(database, known)
+    _touch(database, {(intent_id, leader) for leader, _, _, intent_id, _ in known})
     return outcome
 
 

@@ -6,5 +6,11 @@ ALTER TABLE leg ADD COLUMN reference_sequence INTEGER;
 ALTER TABLE leg ADD COLUMN bound_ppm INTEGER;
 ALTER TABLE leg ADD COLUMN book_sequence INTEGER;
 
+-- Legs that waited for their lane: looked for in the log at every start, however old.
+CREATE INDEX leg_waiting ON leg (intent_id, follower_id) WHERE status = 'waiting';
+
+-- What the log tells of an intent and of its followers.
+CREATE INDEX activity_by_intent ON activity (intent_id, follower_id) WHERE intent_id IS NOT NULL;
+
 -- How many columns a staged row has: a cohort staged by version 1 has those of version 1.
 ALTER TABLE staged_cohort ADD COLUMN column_count INTEGER NOT NULL DEFAULT 18;

@@ -23,9 +23,11 @@ from slipstream.store.base import (
     OpenLeg,
     RecordResult,
     StoreStats,
+    Untold,
 )
 from slipstream.store.database import Database
 from slipstream.store.history import read_history
+from slipstream.store.untold import read_unsettled, read_untold
 from slipstream.store.writer import Writer
 from slipstream.units import VenueMs
 
@@ -63,6 +65,19 @@ class WriterStore:
         """Return the claims of a leader's legs that have no known outcome."""
         return await self._writer.submit(
             "open_legs", lambda c: orders.open_legs(c, leader), is_transaction=True
+        )
+
+    async def unsettled(self, leader: LeaderId) -> Untold:
+        """Return the legs that have a claim without a known outcome, with every attempt at them."""
+        return await self._writer.submit(
+            "unsettled", lambda c: read_unsettled(c, leader), is_transaction=True
+        )
+
+    async def untold(self, leader: LeaderId) -> Untold:
+        """Return what the ledger knows and the activity log does not."""
+        await self._writer.flush()
+        return await self._writer.submit(
+            "untold", lambda c: read_untold(c, leader), is_transaction=True
         )
 
     async def lanes(self, leader: LeaderId) -> list[LaneRow]:
