@@ -20,7 +20,7 @@ from slipstream.commands.output import note, print_json, print_table
 from slipstream.config.model import EngineConfig
 from slipstream.errors import ConfigError
 from slipstream.store.base import ActivityEntry, ActivityFilter
-from slipstream.store.reader import ActivityReader
+from slipstream.store.reader import ActivityReader, database_url
 from slipstream.transport.clock import wall_ms
 
 _NEWEST_SHOWN: Final = 100
@@ -42,7 +42,10 @@ def register(app: typer.Typer) -> None:
 def activity(
     *,
     database: Annotated[
-        str, typer.Option(metavar="URL", help="sqlite:///FILE or a file's name.")
+        str,
+        typer.Option(
+            metavar="URL", help="sqlite:///FILE, postgresql://HOST/NAME or a file's name."
+        ),
     ] = EngineConfig().database,
     follower: Annotated[str | None, typer.Option(metavar="ID", help="Only this follower.")] = None,
     leader: Annotated[str | None, typer.Option(metavar="ID", help="Only this leader.")] = None,
@@ -82,17 +85,13 @@ def activity(
         kind=kind,
         limit=limit if limit is not None or as_json else _NEWEST_SHOWN,
     )
-    with ActivityReader(_url(database)) as reader:
+    with ActivityReader(database_url(database)) as reader:
         is_whole = not verify or _check_chain(reader)
         last_seq = _print(reader.activity(wanted), as_json=as_json)
         if follow:
             _follow(reader, wanted, last_seq, as_json=as_json)
     if not is_whole:
         raise typer.Exit(1)
-
-
-def _url(database: str) -> str:
-    return database if "://" in database else f"sqlite:///{database}"
 
 
 def parse_when(option: str, text: str, *, now_ms: int) -> int:

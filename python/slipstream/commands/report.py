@@ -1,7 +1,6 @@
 """The ``report`` command: what the activity log says about latency."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -10,7 +9,7 @@ from rich.console import Group, RenderableType
 from slipstream.commands.output import emit
 from slipstream.errors import DecodeError
 from slipstream.store.base import ActivityEntry, ActivityFilter
-from slipstream.store.reader import ActivityReader
+from slipstream.store.reader import ActivityReader, database_url
 from slipstream.telemetry import tables
 from slipstream.telemetry.stages import Stage, StageRecorder
 
@@ -38,8 +37,12 @@ def _report() -> None:
 def latency(
     *,
     database: Annotated[
-        Path, typer.Option(help="The database of a run, for example slipstream.db.")
-    ] = Path("slipstream.db"),
+        str,
+        typer.Option(
+            metavar="URL",
+            help="The database of a run: sqlite:///FILE, postgresql://HOST/NAME or a file's name.",
+        ),
+    ] = "slipstream.db",
     leader: Annotated[str | None, typer.Option(help="Only this leader.")] = None,
     follower: Annotated[str | None, typer.Option(help="Only this follower.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
@@ -49,7 +52,7 @@ def latency(
     All times are milliseconds since the leader's fill was read from its socket.
     """
     wanted = ActivityFilter(leader=leader, follower=follower, kind="leg")
-    with ActivityReader(f"sqlite:///{database}") as reader:
+    with ActivityReader(database_url(database)) as reader:
         recorder = StageRecorder()
         order_count = sum(record_entry(recorder, entry) for entry in reader.activity(wanted))
     emit(

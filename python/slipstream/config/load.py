@@ -4,10 +4,12 @@ Every key is known or refused, every value is read exactly or refused; the error
 the dotted key, what was found and what was expected.
 """
 
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from slipstream.config import values
 from slipstream.config.model import (
@@ -36,6 +38,8 @@ __all__ = ["load_config", "parse_config"]
 
 _SIZE_MAX: Final = 16 * 1024 * 1024
 _SUPPORTED_VENUES: Final = ("aster",)
+_DATABASE_FORMS: Final = "sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
+_SECRET_PARAMETER: Final = re.compile(r"(?:^|&)(?:ssl)?password=[^&]", re.IGNORECASE)
 _CHAINS: Final = ("mainnet", "testnet")
 _DAY_NS: Final = 86_400 * NS_PER_S
 _LEVERAGE_MAX: Final = 1_001
@@ -118,13 +122,27 @@ def _engine(section: Section) -> EngineConfig:
 
 
 def _database(value: object) -> str:
-    if isinstance(value, str) and value.startswith(("postgres://", "postgresql://")):
-        raise ValueError("sqlite:///FILE (PostgreSQL is not supported yet)")
-    if not isinstance(value, str) or not value.removeprefix("sqlite:///"):
-        raise ValueError("sqlite:///FILE")
-    if not value.startswith("sqlite:///") or not value.isprintable():
-        raise ValueError("sqlite:///FILE")
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(_DATABASE_FORMS)
+    if value.startswith(("postgres://", "postgresql://")):
+        return _postgres(value)
+    if not value.startswith("sqlite:///") or value == "sqlite:///":
+        raise ValueError(_DATABASE_FORMS)
     return value
+
+
+def _postgres(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        has_secret = bool(parts.password) or _SECRET_PARAMETER.search(parts.query) is not None
+    except ValueError as error:
+        raise ValueError(_DATABASE_FORMS) from error
+    if has_secret:
+        raise ValueError(
+            "a database URL without a password (use ~/.pgpass, passfile=FILE, or a Unix socket "
+            "with peer authentication)"
+        )
+    return url
 
 
 def _venue_name(value: object) -> str:

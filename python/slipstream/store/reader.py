@@ -74,6 +74,11 @@ class ActivityReader:
         return report
 
 
+def database_url(text: str) -> str:
+    """Return the URL that a command's option means, which may be a file's name."""
+    return text if "://" in text else f"sqlite:///{text}"
+
+
 def _open(url: str) -> Database:
     # Imported here: a command loads no driver but the one it needs.
     if url.startswith(("postgresql://", "postgres://")):

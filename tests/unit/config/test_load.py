@@ -153,7 +153,12 @@ def test_a_bad_mirror_is_refused_by_key_and_value(lines: str, key: str, expected
         (LEADER.replace(ADDRESS, "0x12"), "leader[0] (whale).account: expected an address"),
         ('leader = "whale"', "leader: expected [[leader]] tables, found 'whale'"),
         ("[engine]\nmode = 1", "engine.mode: expected one of shadow, paper, live, found 1"),
-        ('[engine]\ndatabase = "postgresql://u:pw@h/d"', "PostgreSQL is not supported yet"),
+        ('[engine]\ndatabase = "postgresql://u:pw@h/d"', "use ~/.pgpass"),
+        (
+            '[engine]\ndatabase = "postgresql://h/d?sslmode=require&password=pw"',
+            "without a password",
+        ),
+        ('[engine]\ndatabase = "mysql://h/d"', "expected sqlite:///FILE or postgresql://"),
         ('[venue.binance]\nrest = "https://x"', "not supported yet"),
         ('[venue.aster]\nrest = "http://example.com"', "venue.aster.rest: expected https://"),
         ('[venue.aster]\nchain = "devnet"', "expected mainnet or testnet, found 'devnet'"),
@@ -175,6 +180,19 @@ def test_a_private_key_in_the_wrong_place_is_not_repeated() -> None:
 def test_a_password_in_a_url_is_not_repeated() -> None:
     assert "hunter2" not in refusal('[engine]\ndatabase = "postgresql://u:hunter2@h/d"')
     assert redact_url("postgresql://u:hunter2@h:5/d?sslpassword=x") == "postgresql://h:5/d"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://slipstream@db.example:5433/ledger?sslmode=verify-full&passfile=pass",
+        "postgres:///ledger",
+        "postgresql://postgres:@/postgres?host=run",
+    ],
+)
+def test_a_postgresql_database_is_taken_without_a_password(url: str) -> None:
+    text = f'[engine]\ndatabase = "{url}"\n{LEADER}{FOLLOWER}{mirror()}'
+    assert parse_config(text).engine.database == url
 
 
 def test_two_mirrors_of_one_follower_must_not_share_a_symbol() -> None:
