@@ -18,6 +18,7 @@ from slipstream.domain.ids import FillId, LeaderId, VenueId
 from slipstream.domain.intent import IntentKind, MirrorIntent
 from slipstream.engine.effects import Backfill, EmitIntent, ReadMargin, ReadPositions
 from slipstream.engine.leader import LeaderTracker
+from slipstream.engine.position import HISTORY_LAG_NS
 
 VENUE = VenueId("aster")
 ACCOUNT = "0xleader"
@@ -37,6 +38,7 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
         self.ts_ms = 1_000
         self.truth = dict.fromkeys(SYMBOLS, 0)
         self.fills: list[Fill] = []
+        self.cursors = dict.fromkeys(SYMBOLS, 0)
         self.wire: list[Fill | AccountUpdate] = []
         self.asked: list[object] = []
         self.intents: list[MirrorIntent] = []
@@ -147,24 +149,38 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
         self.take(self.tracker.on_deadline(now_ns=self.now))
 
     @precondition(lambda self: self.asked)
-    @rule(pick=st.integers(0, 3), is_lost=st.booleans())
-    def answer(self, pick: int, *, is_lost: bool) -> None:
+    @rule(pick=st.integers(0, 3), is_lost=st.booleans(), lag=st.integers(0, 6))
+    def answer(self, pick: int, lag: int, *, is_lost: bool) -> None:
         request = self.asked.pop(pick % len(self.asked))
         if not is_lost:
-            self.reply(request)
+            self.reply(request, lag=lag)
 
-    def reply(self, request: object) -> None:
+    def reply(self, request: object, *, lag: int = 0) -> None:
         if isinstance(request, Backfill):
-            self.backfill(request.symbol)
+            self.backfill(request.symbol, lag=lag)
         elif isinstance(request, ReadMargin):
             self.take(self.tracker.on_margin_read(self.snapshot(), now_ns=self.now))
         else:
             self.take(self.tracker.on_snapshot(self.snapshot(), now_ns=self.now))
 
-    def backfill(self, symbol: str) -> None:
+    @rule(symbol=st.sampled_from(SYMBOLS), again=st.integers(0, 6), lag=st.integers(0, 6))
+    def reconnect(self, symbol: str, again: int, lag: int) -> None:
+        """A new stream reads what it may have missed, from the cursor or before it."""
+        self.backfill(symbol, again=again, lag=lag)
+
+    @rule()
+    def look(self) -> None:
+        """The positions are read although nobody asked."""
+        self.take(self.tracker.on_snapshot(self.snapshot(), now_ns=self.now))
+
+    def backfill(self, symbol: str, *, again: int = 1_000, lag: int = 0) -> None:
+        """Read a symbol's history, which may not show its newest fills yet."""
         fills = [fill for fill in self.fills if fill.symbol == symbol]
-        cursor = str(len(fills))
-        self.take(self.tracker.on_backfill(symbol, fills, cursor, now_ns=self.now))
+        settled = sum(self.now - fill.received_ns >= HISTORY_LAG_NS for fill in fills)
+        end = max(settled, self.cursors[symbol], len(fills) - lag)
+        page = fills[max(0, self.cursors[symbol] - again) : end]
+        self.cursors[symbol] = end
+        self.take(self.tracker.on_backfill(symbol, page, str(end), now_ns=self.now))
 
     def teardown(self) -> None:
         """Faults stop: a reconnect reads everything, then all that was asked is answered."""
@@ -187,6 +203,15 @@ class BadlyDeliveredLeader(RuleBasedStateMachine):
         for symbol in SYMBOLS:
             assert self.tracker.account.position(symbol) == self.truth[symbol]
             assert abs(self.mirrored[symbol] - self.truth[symbol]) < len(self.fills) + 1
+        for symbol in SYMBOLS:
+            traded = [fill for fill in self.fills if fill.symbol == symbol]
+            moved = sum(
+                fill.signed_qty
+                for intent in self.intents
+                if intent.symbol == symbol
+                for fill in intent.fills
+            )
+            assert moved == sum(fill.signed_qty for fill in traded)
         identities = [fill.id for intent in self.intents for fill in intent.fills]
         assert len(identities) == len(set(identities))
 

@@ -4,8 +4,8 @@ Every position is a chain that starts at a reading of the account and moves by f
 venue states about a position beside its fills (``ACCOUNT_UPDATE``, a reading) is compared with
 the chain; where it does not fit, the fills in between are asked for, then the position, and no
 intent is built on that position until it fits again. A change that no fill explains is mirrored
-when it is a reduction (two readings agree, and the fills were searched in between) and adopted
-with an incident when it is not.
+when it is a reduction (two readings agree, and the fills were searched in between for as long as
+the history may lag) and adopted with an incident when it is not.
 
 Within one socket read, account updates are best handed over before the fills: increases then
 need not wait at all. Any other order ends in the same positions.
@@ -155,7 +155,7 @@ class LeaderTracker:
             if repair is None:
                 lane.expect(ts_ms, state.qty, deadline_ns=TimeNs(now_ns + CONFIRM_DEADLINE_NS))
             elif ts_ms >= repair.ts_ms:
-                repair.ts_ms, repair.qty = ts_ms, state.qty
+                repair.state(state.qty, ts_ms=ts_ms, now_ns=now_ns)
                 effects += self._heal(lane, now_ns=now_ns)
         if update.wallet is not None:
             self.account.set_wallet(update.wallet, ts_ms=ts_ms)
@@ -202,7 +202,7 @@ class LeaderTracker:
             if not lane.is_known:
                 lane.qty = repair.qty - lane.qty_with_held(repair.ts_ms) + lane.qty
                 lane.is_known = True
-            repair.is_backfilled = True
+            repair.is_backfilled, repair.searched_ns = True, now_ns
             effects += self._heal(lane, now_ns=now_ns)
             if lane.repair is not None:
                 repair.deadline_ns = TimeNs(now_ns + retry_ns(repair.attempt))
@@ -358,12 +358,17 @@ class LeaderTracker:
                 return []
             return self._doubt(lane, qty, ts_ms, "read", now_ns=now_ns)
         is_agreed = repair.is_backfilled and repair.qty == qty
-        repair.ts_ms, repair.qty = max(ts_ms, repair.ts_ms), qty
+        repair.state(qty, ts_ms=ts_ms, now_ns=now_ns)
         effects = self._heal(lane, now_ns=now_ns)
         if lane.repair is None:
             return effects
-        if is_agreed:
+        if is_agreed and repair.is_searched:
             return effects + self._adopt(lane, repair, now_ns=now_ns)
+        if is_agreed:
+            # Its fills may only be late in the history: they are searched again at the deadline.
+            repair.is_backfilled = False
+            repair.deadline_ns = TimeNs(now_ns + retry_ns(repair.attempt))
+            return effects
         if repair.is_backfilled:
             repair.is_backfilled = False
             repair.deadline_ns = TimeNs(now_ns + retry_ns(repair.attempt))
@@ -376,7 +381,7 @@ class LeaderTracker:
         """Stop building on a position that is known to be wrong, and ask for its fills."""
         lane.statement = None
         reason = f"{source} position {qty}, tracked {lane.qty_at(ts_ms)}"
-        lane.repair = Repair(ts_ms, qty, reason, TimeNs(now_ns + retry_ns(0)))
+        lane.repair = Repair(ts_ms, qty, reason, TimeNs(now_ns + retry_ns(0)), now_ns, now_ns)
         return [Backfill(lane.key.symbol, reason)]
 
     def _heal(self, lane: TrackedPosition, *, now_ns: TimeNs) -> list[Effect]:

@@ -11,9 +11,15 @@ from typing import Final, NamedTuple
 
 from slipstream._core import PositionSide
 from slipstream.domain.fill import Fill
-from slipstream.units import Px, Qty, TimeNs
+from slipstream.units import NS_PER_S, Px, Qty, TimeNs
 
 HISTORY_COUNT_MAX: Final = 1024
+
+HISTORY_LAG_NS: Final = 5 * NS_PER_S
+"""How far a venue's trade history may be behind its positions (aster.md, section 13)."""
+
+HISTORY_LAG_MAX_NS: Final = 30 * NS_PER_S
+"""A position that changes again and again is not waited for longer than this."""
 
 
 class LaneKey(NamedTuple):
@@ -38,15 +44,36 @@ class Repair:
     """A position known to be wrong: the venue says ``qty`` at ``ts_ms``.
 
     First its fills are read (``is_backfilled`` tells that this was answered), then the position.
-    ``deadline_ns`` is when the open question is asked again.
+    ``deadline_ns`` is when the open question is asked again. ``began_ns``: since when it is known
+    to be wrong, ``changed_ns``: since when the venue says ``qty``, ``searched_ns``: when its fills
+    were last read.
     """
 
     ts_ms: int
     qty: int
     reason: str
     deadline_ns: TimeNs
+    began_ns: TimeNs
+    changed_ns: TimeNs
+    searched_ns: TimeNs | None = None
     is_backfilled: bool = False
     attempt: int = 0
+
+    def state(self, qty: int, *, ts_ms: int, now_ns: TimeNs) -> None:
+        """Take a newer word of the venue for the position."""
+        if qty != self.qty:
+            self.changed_ns = now_ns
+        self.ts_ms, self.qty = max(ts_ms, self.ts_ms), qty
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether fills that make it so would have been found: history lags positions."""
+        if self.searched_ns is None:
+            return False
+        return (
+            self.searched_ns - self.changed_ns >= HISTORY_LAG_NS
+            or self.searched_ns - self.began_ns >= HISTORY_LAG_MAX_NS
+        )
 
 
 @dataclass(slots=True)

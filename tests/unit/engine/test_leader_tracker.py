@@ -24,7 +24,7 @@ from slipstream.engine.effects import (
     ReportIncident,
 )
 from slipstream.engine.leader import LeaderTracker
-from slipstream.engine.position import LaneKey
+from slipstream.engine.position import HISTORY_LAG_NS, LaneKey
 
 VENUE, ACCOUNT, BTC = VenueId("aster"), "0xleader", "BTCUSDT"
 PX, WALLET = 100 * SCALE, 1_000 * SCALE
@@ -370,12 +370,23 @@ def test_a_cursor_waits_for_fills_that_wait_for_margin() -> None:
 
 
 def unexplained(tracker: LeaderTracker, qty: int) -> list[Effect]:
-    """Let a reading show a position that no fill explains, twice, and return what follows."""
+    """Let readings show a position that no fill explains until the history cannot be behind."""
     (ask,) = tracker.on_snapshot(snapshot(qty, 50), now_ns=0)
     assert isinstance(ask, Backfill)
     (read,) = tracker.on_backfill(BTC, [], None, now_ns=1)
     assert isinstance(read, ReadPositions)
-    return tracker.on_snapshot(snapshot(qty, 51), now_ns=2)
+    effects = tracker.on_snapshot(snapshot(qty, 51), now_ns=2)
+    assert effects == []
+    now_ns = 2
+    while not effects:
+        now_ns = tracker.next_deadline() or 0
+        asked = tracker.on_deadline(now_ns=now_ns)
+        assert [type(effect) for effect in asked] == [ReportIncident, Backfill]
+        (read,) = tracker.on_backfill(BTC, [], None, now_ns=now_ns)
+        assert isinstance(read, ReadPositions)
+        effects = tracker.on_snapshot(snapshot(qty, 51), now_ns=now_ns)
+    assert HISTORY_LAG_NS < now_ns < 2 * HISTORY_LAG_NS
+    return effects
 
 
 @pytest.mark.parametrize(
@@ -391,6 +402,19 @@ def test_a_reduction_that_no_fill_explains_is_mirrored_by_the_reading(
     assert intent.fills[0].id.order_id == "position-read"
     assert tracker.on_snapshot(snapshot(qty, 52), now_ns=3) == []
     assert incidents(tracker.on_fills([fill(1, qty - 5, 40)], now_ns=4)) == ["fill_already_covered"]
+
+
+def test_a_fill_that_the_history_shows_late_is_mirrored_and_not_adopted() -> None:
+    tracker = started(5)
+    tracker.on_snapshot(snapshot(9, 50), now_ns=0)
+    tracker.on_backfill(BTC, [], None, now_ns=1)
+    assert tracker.on_snapshot(snapshot(9, 51), now_ns=2) == []
+    deadline = tracker.next_deadline()
+    assert deadline is not None
+    tracker.on_deadline(now_ns=deadline)
+    (intent,) = intents(tracker.on_backfill(BTC, [fill(1, 4, 50)], None, now_ns=deadline))
+    assert shape(intent) == (IntentKind.INCREASE, 5, 9)
+    assert tracker.next_deadline() is None
 
 
 def test_readings_that_disagree_are_not_adopted() -> None:
