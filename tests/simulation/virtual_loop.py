@@ -10,7 +10,6 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from typing import Any, Final, TypeVar
@@ -23,6 +22,8 @@ START_NS: Final = 1_000 * NS_PER_S
 """Small, so that seconds as a float still tell nanoseconds apart."""
 EPOCH_US: Final = 1_767_225_600_000_000
 """Wall time at the start: 2026-01-01."""
+BURY_TIMES: Final = 3
+BURY_S: Final = 60.0
 
 _T = TypeVar("_T")
 
@@ -93,18 +94,23 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def bury(self) -> None:
         """End the tasks of the killed, when nothing that they do matters any more."""
-        rest = [task for task in self._remains if not task.done()]
         self._dead.clear()
-        for task in rest:
-            task.cancel()
-        if rest:
-            with suppress(TimeStoodStillError, TooLongError):
-                self.run_until_complete(asyncio.wait(rest, timeout=60))
+        for _ in range(BURY_TIMES):
+            rest = [task for task in self._remains if not task.done()]
+            for task in rest:
+                task.cancel()
+            if rest:
+                self.run_until_complete(asyncio.wait(rest, timeout=BURY_S))
         for task in self._remains:
+            # One that waits for what will never be, whatever it is told, is left where it is.
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             if task.done() and not task.cancelled():
                 task.exception()
-        self._remains.clear()
+
+    @property
+    def living(self) -> set[asyncio.Task[Any]]:
+        """Tasks that nobody killed."""
+        return asyncio.all_tasks(self) - set(self._remains)
 
     # --- time ---
 
@@ -265,7 +271,7 @@ def run_virtual(
 
 
 def _cancel_rest(loop: VirtualLoop) -> None:
-    rest = asyncio.all_tasks(loop)
+    rest = loop.living
     for task in rest:
         task.cancel()
     if rest:

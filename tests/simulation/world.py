@@ -116,6 +116,12 @@ def agent_of(name: str) -> str:
     return next(entry.address for entry in keys().entries() if entry.id == name)
 
 
+@cache
+def agent_key_of(name: str) -> str:
+    """Return a name's agent key as lower-case hexadecimal text."""
+    return keccak256(f"agent {name}".encode()).hex()
+
+
 def follower_name(index: int) -> str:
     """Return the name of the n-th follower."""
     return f"f{index:02d}"
@@ -177,8 +183,9 @@ class World:
         commit_ns: int = 1_000_000,
         match_ms: float = 1.0,
         ledger: Ledger | None = None,
+        level_count: int | None = None,
     ) -> None:
-        """Build the venue; nothing runs yet."""
+        """Build the venue; nothing runs yet. ``level_count``: levels on each side of a book."""
         self.loop = loop
         self.clock = VirtualClock(loop)
         self.followers = list(followers)
@@ -189,9 +196,16 @@ class World:
         self.venue = SimulatedVenue(settings, SimClock(loop))
         makers = self.venue.makers
         self.venue.makers = {symbol: makers[symbol] for symbol in symbols}
+        if level_count is not None:
+            for maker in self.venue.makers.values():
+                maker.settings.level_count = level_count
         self._admin = Admin(self.venue)
+        self.commit_ns = commit_ns
         self.store = MemoryStore(loop, ledger, delay_ns=commit_ns)
         self.engine: Engine
+        self.options = Options()
+        self.quote_s: float | None = None
+        """Seconds between two changes of a book; ``None`` = as the venue's process does it."""
         self.failures: dict[FollowerId, str] = {}
         self.sent: dict[str, list[tuple[int, bytes]]] = {}
         """What ``orders`` returned at the end of a run."""
@@ -206,13 +220,23 @@ class World:
         venue.open_books()
         loop.network.listen(lambda: Connection(venue.face, venue.clock.now_ns), PORT)
         self._tasks += [
-            loop.create_task(venue.run_makers()),
+            loop.create_task(venue.run_makers() if self.quote_s is None else self._quote()),
             loop.create_task(venue.run_sweeps()),
         ]
         for name in self.leaders:
             self._open_account(name, "40000", 10, hedge=False)
         for who in self.followers:
             self._open_account(who.name, who.balance, who.leverage, hedge=who.hedge)
+
+    async def _quote(self) -> None:
+        """Move every book once in a while, at the present pace."""
+        venue = self.venue
+        while True:
+            for maker in venue.makers.values():
+                now_ns = venue.clock.now_ns()
+                maker.restore_due(now_ns)
+                maker.step(now_ns)
+            await asyncio.sleep(self.quote_s or 1.0)
 
     def _open_account(self, name: str, balance: str, leverage: int, *, hedge: bool) -> None:
         body = {"account": account_of(name), "agent": agent_of(name), "balance": balance}
@@ -282,9 +306,10 @@ class World:
         )
 
     def position(self, name: str, symbol: str) -> Decimal:
-        """Return what an account holds at the venue."""
-        held = self.venue.exchange.accounts[account_of(name)].position(symbol, "BOTH")
-        return Decimal(held.qty).scaleb(-8)
+        """Return what an account holds at the venue, long and short together."""
+        account = self.venue.exchange.accounts[account_of(name)]
+        sides = ("LONG", "SHORT") if account.hedge else ("BOTH",)
+        return Decimal(sum(account.position(symbol, each).qty for each in sides)).scaleb(-8)
 
     def venue_lines(self) -> list[dict[str, Any]]:
         """Return the venue's log."""
@@ -313,7 +338,7 @@ class World:
             keys(),
             self.clock,
             random.Random(self.seed),
-            Options(),
+            self.options,
             self.store,
             signing,
         )
