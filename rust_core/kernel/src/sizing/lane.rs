@@ -219,8 +219,9 @@ impl Lane {
 
     /// Ends the order of a side: it filled `end.filled`, the side is free again.
     ///
-    /// The unfilled rest of an opening order is given up unless it is kept; what the leader
-    /// added since it was cut, and what the cut left below a lot, stay wanted.
+    /// The unfilled rest of an opening order is given up unless it is kept, and never more than
+    /// that; what the leader added since it was cut, and what the cut left below a lot, stay
+    /// wanted.
     ///
     /// # Errors
     /// [`Overflow`]: a value does not fit; the lane is to be dropped.
@@ -251,7 +252,9 @@ impl Lane {
         let built = mul(to_target(side.position.0), direction)?;
         let kept = add(add(built, cut.left)?, newer)?.max(0);
         let excess = sub(mul(wanted, direction)?, kept)?;
-        self.give_up(direction, excess.max(0), Slot::First)
+        let unfilled = sub(to_target(order), to_target(end.filled.0))?;
+        let most = mul(unfilled, direction)?.max(0);
+        self.give_up(direction, excess.clamp(0, most), Slot::First)
     }
 
     /// Marks the order in flight as one of unknown fate. While another one is unknown already the
