@@ -116,6 +116,11 @@ class Wishes:
             return wish.opening is not None and wish.opening.event is event
         return wish.event is event and wish.leg is not None
 
+    def is_taken(self, lane: LaneKey, event: "Event") -> bool:
+        """Return whether a leg of another event waits for a lane: it includes this event's."""
+        wish = self._by_lane.get(lane)
+        return wish is not None and wish.event is not event and wish.leg is not None
+
     def clear(self) -> Iterator[Leg]:
         """Forget all wishes; yield their legs."""
         wishes = list(self._by_lane.values())

@@ -262,7 +262,10 @@ class Mirror:
 
     def _stays_wanted(self, leg: Leg) -> bool:
         """Whether the rest of a leg is tried again: reductions, until a newer event has come."""
-        return not leg.is_opening and leg.event is not None and self.cohort.is_current(leg.event)
+        event = leg.event
+        if leg.is_opening or event is None or not self.cohort.is_current(event):
+            return False
+        return not self.cohort.wishes.is_taken((leg.row, leg.symbol_index), event)
 
     def _holds_too_much(self, leg: Leg) -> bool:
         """Whether a lot or more is held beyond what the lane wants."""
