@@ -11,9 +11,11 @@ from typing import Final
 
 from slipstream.domain.cohort import ActivityRow
 from slipstream.domain.ids import FollowerId, LeaderId
+from slipstream.errors import StoreError
+from slipstream.runtime.attribution import describe, take_stock
 from slipstream.runtime.control import ControlCommand
 from slipstream.runtime.flatten import Scope, give_up_targets, held_back, reduce
-from slipstream.runtime.follower import Follower, start_all
+from slipstream.runtime.follower import Follower, Membership
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.interpreter import spare_what_stands
 from slipstream.runtime.journal import Journal
@@ -22,6 +24,7 @@ from slipstream.runtime.pipeline import Pipeline
 from slipstream.runtime.signing import SigningThread
 from slipstream.runtime.stale import StaleWatch
 from slipstream.runtime.standin import Instant
+from slipstream.runtime.startup import StartLine, exposed
 from slipstream.runtime.status import engine_status
 from slipstream.runtime.supervisor import Supervisor
 from slipstream.runtime.switchboard import Switchboard
@@ -32,7 +35,8 @@ from slipstream.transport.budget import AddressBudget
 from slipstream.units import NS_PER_S, TimeNs
 
 DRAIN_STEP_S: Final = 0.02
-RESTART_PAUSE_S: Final = 1.0
+LEADERS_WAIT_S: Final = 2.0
+"""How long leaders wait for followers at a start: an increase found then is still young enough."""
 
 
 def _say_nothing(_: str) -> None:
@@ -80,17 +84,9 @@ class Engine:
             self._keep(hub.books.run(), f"books of {hub.traits.venue}")
         for name, work in self.chores:
             self._keep(work(), name)
-        failures = await start_all(list(self.followers.values()))
-        for follower in self.followers.values():
-            if follower.id in failures:
-                self._keep(self._start_later(follower), f"follower {follower.id}")
-            else:
-                self._keep(follower.run_feed(), f"stream of {follower.id}")
-        for follower_id, reason in failures.items():
-            self.log("incident", "FOLLOWER_NOT_READY", {"detail": reason}, follower=follower_id)
-            self.tell(f"follower {follower_id}: not ready: {reason}")
-        ready_count = len(self.followers) - len(failures)
-        self.tell(f"followers: {ready_count} of {len(self.followers)} ready")
+        line = StartLine(list(self.followers.values()), await self._exposed(), self._on_ready)
+        self._keep(line.run(), "start of followers")
+        await line.wait_first_pass(LEADERS_WAIT_S)
         stale = self._stale_watch()
         await stale.begin()
         self._keep(stale.run(), "stale leaders")
@@ -98,8 +94,43 @@ class Engine:
             task = asyncio.create_task(supervisor.run(), name=f"leader {supervisor.health.leader}")
             task.add_done_callback(self._on_done)
             self._leader_tasks.append(task)
+        await line.first_pass.wait()
+        self._tell_started(line.failures)
         spare_what_stands()
-        return failures
+        return dict(line.failures)
+
+    async def _exposed(self) -> set[FollowerId]:
+        """Return who is to be started first; without a ledger that can be read, nobody is."""
+        try:
+            return await exposed(self.store, [each.health.leader for each in self.supervisors])
+        except StoreError as error:
+            self.log("incident", "EXPOSURE_UNREAD", {"detail": str(error)})
+            return set()
+
+    def _on_ready(self, follower: Follower, is_late: bool) -> None:  # noqa: FBT001 - a callback
+        """A follower is ready: see what is foreign to us, bring leverage in step, listen."""
+        for membership in follower.memberships:
+            for symbol in list(membership.cohort.symbols):
+                for each in take_stock(follower, membership, symbol):
+                    detail: dict[str, object] = {"detail": describe(each)}
+                    self.log("incident", "FOREIGN_POSITION", detail, follower=follower.id)
+            if membership.unsynced:
+                self._keep(self._sync(follower, membership), f"leverage of {follower.id}")
+        self._keep(follower.run_feed(), f"stream of {follower.id}")
+        if is_late:
+            self.log("incident", "FOLLOWER_READY", {}, follower=follower.id)
+            self.tell(f"follower {follower.id}: ready")
+
+    async def _sync(self, follower: Follower, membership: Membership) -> None:
+        for symbol, leverage in list(membership.unsynced.items()):
+            await follower.sync_leverage(membership, symbol, leverage)
+
+    def _tell_started(self, failures: Mapping[FollowerId, str]) -> None:
+        for follower_id, reason in failures.items():
+            self.log("incident", "FOLLOWER_NOT_READY", {"detail": reason}, follower=follower_id)
+            self.tell(f"follower {follower_id}: not ready: {reason}")
+        ready_count = sum(each.is_ready for each in self.followers.values())
+        self.tell(f"followers: {ready_count} of {len(self.followers)} ready")
 
     def _stale_watch(self) -> StaleWatch:
         def report(kind: str, follower: FollowerId | None, detail: str) -> None:
@@ -136,17 +167,6 @@ class Engine:
         """Return when every leader's stream is up."""
         for supervisor in self.supervisors:
             await supervisor.health.is_live.wait()
-
-    async def _start_later(self, follower: Follower) -> None:
-        """Keep trying a follower that could not start; the others trade meanwhile."""
-        pause_s = RESTART_PAUSE_S
-        while True:
-            await asyncio.sleep(pause_s)
-            pause_s = min(60.0, pause_s * 2)
-            if not await start_all([follower]):
-                self.log("incident", "FOLLOWER_READY", {}, follower=follower.id)
-                self.tell(f"follower {follower.id}: ready")
-                await follower.run_feed()
 
     def _keep(self, work: Coroutine[object, object, None], name: str) -> None:
         """Run something in the background; an error in it is told and stays its own."""

@@ -4,7 +4,6 @@ A bulkhead. Whatever happens in here (a refused key, a hanging socket, a flood o
 follower's alone; what others see of it is the rows of the tables it belongs to.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.engine.breaker import Breaker
 from slipstream.engine.cohort import Cohort
 from slipstream.engine.effects import ReportIncident
-from slipstream.errors import CoreError, SlipstreamError, UnknownOutcome, VenueError
+from slipstream.errors import CoreError, UnknownOutcome, VenueError
 from slipstream.runtime.holdings import Holdings
 from slipstream.runtime.hub import VenueHub
 from slipstream.transport.clock import Clock
@@ -31,9 +30,6 @@ from slipstream.venues.base import AccountEvent, AccountFeed, FeedDown, FeedUp, 
 
 _PPM: Final = 1_000_000
 _US_PER_DAY: Final = 86_400_000_000
-START_S: Final = 4.0
-"""An account that cannot be opened and read in this time is tried again later."""
-
 ORDER_IDS_MAX: Final = 512
 """Venue order ids remembered per follower: what a lookup of fills is compared with."""
 
@@ -165,7 +161,10 @@ class Follower:
     def on_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace what is known by a whole reading."""
         self.doubted |= self._holdings.replace(snapshot)
-        self.is_hedge = snapshot.is_hedge
+        if self.is_hedge != snapshot.is_hedge:
+            self.is_hedge = snapshot.is_hedge
+            for membership in self.memberships:
+                membership.cohort.table.set_mode(membership.row, is_hedge=self.is_hedge)
         self.stated_ns = snapshot.received_ns
         self._publish(snapshot.received_ns, equity=snapshot.equity, free=snapshot.available)
         if self.gates & SkipReason.FOLLOWER_STATE_STALE.mask:
@@ -355,27 +354,3 @@ class Follower:
             gates |= SkipReason.SYMBOL_DENIED.mask
         index = membership.cohort.symbol_index(symbol)
         membership.cohort.table.set_lane_gates(membership.row, index, gates)
-
-
-async def start_all(followers: Sequence[Follower], *, width: int = 32) -> dict[FollowerId, str]:
-    """Start followers side by side; return what kept each of the failed ones out.
-
-    Those who take longer than ``START_S`` each are given up for now: they hold up nobody.
-    """
-    places = asyncio.Semaphore(width)
-    failures: dict[FollowerId, str] = {}
-
-    async def start(follower: Follower) -> None:
-        async with places:
-            try:
-                async with asyncio.timeout(START_S):
-                    await follower.start()
-            except TimeoutError:
-                failures[follower.id] = f"no answer in {START_S:g} s"
-            except SlipstreamError as error:
-                failures[follower.id] = f"{type(error).__name__}: {error}"
-
-    async with asyncio.TaskGroup() as group:
-        for follower in followers:
-            group.create_task(start(follower))
-    return failures

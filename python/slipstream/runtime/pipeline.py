@@ -371,7 +371,7 @@ class Pipeline:
                     membership, theirs, self._leverage.get(symbol)
                 )
             self._synced_ns = self._clock.now_ns()
-            if failure is not None:
+            if failure is not None and follower.is_ready:
                 self._journal.incident("LEVERAGE_SYNC_FAILED", follower=follower.id, detail=failure)
 
         async with asyncio.TaskGroup() as group:

@@ -76,7 +76,8 @@ class StaleWatch:
                 self._by_leader.setdefault(LeaderId(mirror.leader), []).append(follower)
         self._latched: set[tuple[LeaderId, FollowerId]] = set()
         self._flattened: set[tuple[LeaderId, FollowerId]] = set()
-        self._marked_ns: dict[LeaderId, TimeNs] = {}
+        self._marks: dict[LeaderId, int] = {}
+        self._mark_due_ns = now_ns()
 
     async def begin(self) -> None:
         """Take over how long each leader has been silent; before any leader is followed.
@@ -87,6 +88,7 @@ class StaleWatch:
         for health in self._healths:
             mark = await self._store.cursor(health.leader, LIVE_MARK)
             if mark is not None and health.down_since_ns is None:
+                self._marks[health.leader] = int(mark)
                 age_ms = max(0, self._wall_ms() - int(mark))
                 health.down_since_ns = TimeNs(self._now_ns() - age_ms * NS_PER_MS)
             health.on_down = self._on_down
@@ -102,6 +104,9 @@ class StaleWatch:
         """Look once at every leader."""
         for health in self._healths:
             await self._look_at(health)
+        if self._now_ns() >= self._mark_due_ns:
+            self._mark_due_ns = TimeNs(self._now_ns() + MARK_NS)
+            await self._mark()
 
     async def _look_at(self, health: Health) -> None:
         if health.down_since_ns is not None:
@@ -109,12 +114,9 @@ class StaleWatch:
             return
         self._latched = {each for each in self._latched if each[0] != health.leader}
         self._flattened = {each for each in self._flattened if each[0] != health.leader}
-        if not health.is_live.is_set():
-            return
         if health.is_caught_up and not self._is_busy(health.leader):
             for follower in self._by_leader[health.leader]:
                 follower.set_stale(health.leader, is_on=False)
-        await self._mark(health.leader)
 
     def _on_down(self, health: Health) -> None:
         for follower in self._by_leader[health.leader]:
@@ -149,15 +151,22 @@ class StaleWatch:
             self._flattened.add((leader, follower.id))
             self._report("STALE_LEADER", follower.id, f"leader {leader} is stale: flattened")
 
-    async def _mark(self, leader: LeaderId) -> None:
-        """Keep in the store that a stream is up, every so often."""
-        now_ns = self._now_ns()
-        marked_ns = self._marked_ns.get(leader)
-        if marked_ns is not None and now_ns - marked_ns < MARK_NS:
-            return
-        self._marked_ns[leader] = now_ns
-        mark = (LIVE_MARK, str(self._wall_ms()))
-        try:
-            await self._store.commit(CohortCommit(leader, None, [], mark))
-        except StoreError as error:
-            self._report("STREAM_MARK_FAILED", None, f"leader {leader}: {error}")
+    async def _mark(self) -> None:
+        """Keep in the store which streams are up.
+
+        A stream that is down is written again as it was: what the ledger has to do at an instant
+        does not depend on how a leader fares.
+        """
+        commits = []
+        for health in self._healths:
+            if health.is_live.is_set():
+                self._marks[health.leader] = self._wall_ms()
+            mark = self._marks.get(health.leader)
+            if mark is not None:
+                commit = CohortCommit(health.leader, None, [], (LIVE_MARK, str(mark)))
+                commits.append((health.leader, self._store.commit(commit)))
+        for leader, written in commits:
+            try:
+                await written
+            except StoreError as error:
+                self._report("STREAM_MARK_FAILED", None, f"leader {leader}: {error}")

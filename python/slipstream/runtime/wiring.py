@@ -10,9 +10,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from slipstream._core import BookView, Signer
+from slipstream._core import BookView, Signer, SkipReason
 from slipstream.config.keystore import Keystore
-from slipstream.config.model import Config, FollowerConfig, LeaderConfig, MirrorConfig
+from slipstream.config.model import Config, FollowerConfig, LeaderConfig, MirrorConfig, RunMode
 from slipstream.config.rules import follower_limits, sizing_rule
 from slipstream.domain.cohort import ActivityRow, CohortCommit
 from slipstream.domain.ids import FollowerId, LeaderId
@@ -53,11 +53,12 @@ from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
 from slipstream.store import open_store
 from slipstream.store.base import Store
 from slipstream.telemetry.execution import FanOutTimes
+from slipstream.runtime.twinfeed import TwinFeed
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
 from slipstream.transport.reconnect import Backoff
 from slipstream.units import NS_PER_MS, TimeNs
-from slipstream.venues.base import MarketReader, VenueTraits
+from slipstream.venues.base import AccountFeed, MarketReader, VenueTraits
 from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoints, venue
 
 
@@ -195,7 +196,7 @@ class Wiring:
         members, running = self._members(leader, config, mirrors, journal)
         pipeline = Pipeline(
             tracker=tracker,
-            feed=at.adapter.make_account_feed(config.account, signer, is_first=True),
+            feed=self._leader_feed(config, at, signer),
             reader=reader,
             hub=at.hub,
             mirrors=running,
@@ -224,6 +225,17 @@ class Wiring:
         finally:
             await retire(running, journal, self.clock)
             await reader.close()
+
+    def _leader_feed(self, config: LeaderConfig, at: _Venue, signer: Signer) -> AccountFeed:
+        """Return a leader's stream: one socket, or several side by side."""
+        feeds = [
+            at.adapter.make_account_feed(config.account, signer, is_first=True)
+            for _ in range(config.streams)
+        ]
+        if len(feeds) == 1:
+            return feeds[0]
+        report = partial(self.tell, leader=LeaderId(config.id))
+        return TwinFeed(feeds, clock=self.clock, report=report)
 
     def _journal(self, leader: LeaderId) -> Journal:
         return Journal(
@@ -360,6 +372,8 @@ class Wiring:
 
     def _refusal(self, leader: LeaderId, leg: Leg) -> str | None:
         follower = self.followers[leg.member.follower]
+        if not follower.is_ready and leg.member.mode == RunMode.LIVE:
+            return SkipReason.FOLLOWER_STATE_STALE.code
         symbol = "" if leg.event is None else leg.event.symbol
         return follower.refusal(leader, symbol, is_opening=leg.is_opening)
 

@@ -239,7 +239,7 @@ async def test_a_silence_is_as_long_as_the_daemon_was_down_too() -> None:
     assert again.closed == [F1]
 
 
-async def test_the_mark_is_renewed_every_ten_seconds_and_only_while_the_stream_is_up() -> None:
+async def test_the_mark_is_written_every_ten_seconds_and_moves_while_the_stream_is_up() -> None:
     hall = await followed({})
     for _ in range(25):
         await hall.after(1)
@@ -247,7 +247,10 @@ async def test_the_mark_is_renewed_every_ten_seconds_and_only_while_the_stream_i
     hall.down()
     for _ in range(25):
         await hall.after(1)
-    assert len(hall.store.commits) == 3
+    marks = [commit.cursor for commit in hall.store.commits]
+    assert marks[2:] == [marks[2]] * len(marks[2:])
+    assert len(set(marks[:3])) == 3
+    assert len(marks) == 6
 
 
 async def test_a_stop_that_cannot_be_made_durable_is_tried_again_and_told() -> None:
