@@ -42,6 +42,7 @@ _DATABASE_FORMS: Final = "sqlite:///FILE or postgresql://USER@HOST:PORT/NAME"
 _SECRET_PARAMETER: Final = re.compile(r"(?:^|&)(?:ssl)?password=[^&]", re.IGNORECASE)
 _CHAINS: Final = ("mainnet", "testnet")
 _DAY_NS: Final = 86_400 * NS_PER_S
+_STREAMS_MAX: Final = 4
 _LEVERAGE_MAX: Final = 1_001
 _QUOTES: Final = ("USDT", "USDC", "USD1", "USD")
 
@@ -189,6 +190,7 @@ def _leader(section: Section) -> LeaderConfig:
         account=account,
         key=section.need("key", values.key_name),
         symbols=section.take("symbols", values.symbols, ()),
+        streams=section.take("streams", values.whole(1, _STREAMS_MAX), 1),
     )
     section.finish()
     return leader

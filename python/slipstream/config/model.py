@@ -101,13 +101,14 @@ class VenueConfig:
 @dataclass(frozen=True, slots=True)
 class LeaderConfig:
     """Whom to mirror. ``key`` names the keystore's entry that reads the account; ``symbols``
-    empty = all."""
+    empty = all. ``streams``: how many sockets follow the account side by side."""
 
     id: str
     venue: str
     account: str
     key: str
     symbols: tuple[str, ...] = ()
+    streams: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,16 +49,16 @@ from slipstream.runtime.signing import SigningThread
 from slipstream.runtime.stale import real_cursors
 from slipstream.runtime.supervisor import Health, Supervisor
 from slipstream.runtime.switchboard import Switchboard
+from slipstream.runtime.twinfeed import side_by_side
 from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
 from slipstream.store import open_store
 from slipstream.store.base import Store
 from slipstream.telemetry.execution import FanOutTimes
-from slipstream.runtime.twinfeed import TwinFeed
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
 from slipstream.transport.reconnect import Backoff
 from slipstream.units import NS_PER_MS, TimeNs
-from slipstream.venues.base import AccountFeed, MarketReader, VenueTraits
+from slipstream.venues.base import MarketReader, VenueTraits
 from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoints, venue
 
 
@@ -196,7 +196,12 @@ class Wiring:
         members, running = self._members(leader, config, mirrors, journal)
         pipeline = Pipeline(
             tracker=tracker,
-            feed=self._leader_feed(config, at, signer),
+            feed=side_by_side(
+                lambda: at.adapter.make_account_feed(config.account, signer, is_first=True),
+                config.streams,
+                clock=self.clock,
+                report=partial(self.tell, leader=leader),
+            ),
             reader=reader,
             hub=at.hub,
             mirrors=running,
@@ -225,17 +230,6 @@ class Wiring:
         finally:
             await retire(running, journal, self.clock)
             await reader.close()
-
-    def _leader_feed(self, config: LeaderConfig, at: _Venue, signer: Signer) -> AccountFeed:
-        """Return a leader's stream: one socket, or several side by side."""
-        feeds = [
-            at.adapter.make_account_feed(config.account, signer, is_first=True)
-            for _ in range(config.streams)
-        ]
-        if len(feeds) == 1:
-            return feeds[0]
-        report = partial(self.tell, leader=LeaderId(config.id))
-        return TwinFeed(feeds, clock=self.clock, report=report)
 
     def _journal(self, leader: LeaderId) -> Journal:
         return Journal(
