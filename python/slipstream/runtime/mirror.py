@@ -82,6 +82,7 @@ class Mirror:
         resolver.bind(self.on_resolved)
         self._replans: dict[tuple[int, int | None, bool], Replan] = {}
         self._in_flight: set[Leg] = set()
+        self._unclaimed: Event | None = None
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Say who is to be woken when lanes wait to be planned again."""
@@ -105,10 +106,12 @@ class Mirror:
                     reservation.take_foreign(fill.side, fill.qty, venue_ts_ms=fill.venue_ts_ms)
         planned = self.cohort.begin(intent, market, reservation, now_ns=now_ns)
         self._at_point(points.COHORT_PLANNED)
+        self._unclaimed = planned.event
         is_new = await self._fan(planned, is_event=True, cursor=cursor)
         if not is_new:
             self._in_flight.difference_update(planned.legs)
             return None
+        self._unclaimed = None
         self._after_plan(planned)
         return planned
 
@@ -430,6 +433,8 @@ class Mirror:
         reductions_only: bool = False,
         exit_since_ns: TimeNs | None = None,
     ) -> None:
+        # What stands beside the leader's events opens nothing: no price of the leader bounds it.
+        reductions_only = reductions_only or event.number is None
         key = (id(event), leg, reductions_only)
         again = self._replans.get(key)
         if again is None:
@@ -478,7 +483,8 @@ class Mirror:
     def _end(self, leg: Leg) -> None:
         """Record a leg's one end."""
         event = leg.event
-        if event is None or leg.is_told:
+        # What the ledger did not take never was: it is planned again from the leader's history.
+        if event is None or leg.is_told or event is self._unclaimed:
             return
         leg.is_told = True
         leg.finish()
