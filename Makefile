@@ -26,6 +26,9 @@ CORE_SOURCES := $(shell find rust_core -name '*.rs' -o -name Cargo.toml) \
 	Cargo.toml Cargo.lock pyproject.toml
 
 FOLLOWERS ?= 500
+SEEDS ?= 500
+FIRST ?= 0
+JOBS ?= 2
 ARGS ?=
 
 .PHONY: help
@@ -69,7 +72,12 @@ check: build ## Format, lint, types, stubs, layers, clippy
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 
 .PHONY: sim
-sim: build ## Start the simulated venue (ARGS= goes to slipstream sim)
+sim: build ## Run seeded schedules of faults on virtual time (SEEDS=, FIRST=, JOBS=, VERBOSE=1)
+	PYTHONPATH=tests $(BIN)/python -m simulation --seeds $(SEEDS) --first $(FIRST) \
+		--jobs $(JOBS) $(if $(VERBOSE),--verbose) $(ARGS)
+
+.PHONY: venue
+venue: build ## Start the simulated venue (ARGS= goes to slipstream sim)
 	$(BIN)/slipstream sim $(ARGS)
 
 .PHONY: bench

@@ -75,6 +75,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         owner = OWNER.get() if context is None else context.get(OWNER)
         if owner is not None:
             self._owned[task] = owner
+            if owner in self._dead:  # begun by code that ran when it was killed
+                self._remains.append(task)
         return task
 
     def run_as(
@@ -275,5 +277,5 @@ def _cancel_rest(loop: VirtualLoop) -> None:
     for task in rest:
         task.cancel()
     if rest:
-        loop.run_until_complete(asyncio.wait(rest))
+        loop.run_until_complete(asyncio.wait(rest, timeout=BURY_S))
     loop.run_until_complete(loop.shutdown_asyncgens())
