@@ -32,6 +32,7 @@ CONTRACT_KEYS = {
     "duplicate_orders",
     "depth_overcommits",
     "unexplained",
+    "lost_fills",
 }
 
 
@@ -99,7 +100,7 @@ def test_a_run_of_every_kind_keeps_its_promises(
     }
     assert trial.skips["DEPTH_SHORT"] > 0
     assert trial.legs == FOLLOWERS * (len(positions) + 1) == sum(trial.ends.values())
-    assert recount_files(tmp_path) == result.recount == Recount(0, 0, 0, 0, 0, ())
+    assert recount_files(tmp_path) == result.recount == Recount(0, 0, 0, 0, 0, 0, ())
     tell(result, as_json=True)
     printed = last_line(capsys.readouterr().out)
     assert printed.keys() >= CONTRACT_KEYS

@@ -59,6 +59,7 @@ class DemoResult:
             or counts.duplicate_orders
             or counts.depth_overcommits
             or counts.unexplained
+            or counts.lost_fills
             or self.trial.bad_signatures
         )
 
@@ -154,6 +155,7 @@ def summary(result: DemoResult) -> dict[str, object]:
         "duplicate_orders": counts.duplicate_orders,
         "depth_overcommits": counts.depth_overcommits,
         "unexplained": counts.unexplained,
+        "lost_fills": counts.lost_fills,
         "unjudged": counts.unjudged,
         "bad_signatures": trial.bad_signatures,
         "weight_limit_factor": result.weight_factor,
@@ -168,6 +170,7 @@ def _show(result: DemoResult) -> RenderableType:
         "orders sent twice": counts.duplicate_orders,
         "orders that counted on depth others had taken": counts.depth_overcommits,
         "positions not explained": counts.unexplained,
+        "leader fills lost": counts.lost_fills,
         "orders that the log cannot judge": counts.unjudged,
         "bad signatures": trial.bad_signatures,
     }

@@ -1,7 +1,8 @@
 """What a run's activity log claims, read for the recount.
 
 Everything here is read from ``activity.jsonl`` alone, into plain values: decimals and text. No
-arithmetic of the engine is used, and nothing is judged; ``docs/evidence.md`` has the format.
+arithmetic of the engine is used, and nothing is judged; ``docs/evidence.md`` has the format. A log
+may hold several lives of the engine: the last word on a follower's settings counts.
 """
 
 import json
@@ -17,30 +18,52 @@ Lane = tuple[str, str]
 """(follower, symbol)."""
 OrderKey = tuple[str, str]
 """(account, client order id)."""
+FillName = tuple[str, str, str]
+"""(account, symbol, trade id as listed: whole, or one of its parts)."""
+LegKey = tuple[str, str, int]
+"""(intent, follower, leg)."""
 
 _NS_PER_MS: Final = 1_000_000
+_ZERO: Final = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderEvent:
-    """One event of the leader. ``seq``: its place in the log."""
+    """One event of a leader. ``index``: its place among the events of its leader and symbol."""
 
-    seq: int
+    intent_id: str
+    index: int
     leader: str
     symbol: str
-    kind: str
+    is_net: bool
     px: Decimal
     before: Decimal
     after: Decimal
+    margin: Decimal | None
+    fills: tuple[FillName, ...]
+    reads: tuple[tuple[str, int], ...]
+    """(what a reading of positions told, its venue time in ms), for changes without a fill."""
+
+    @property
+    def is_flip(self) -> bool:
+        """Whether the leader went through zero."""
+        return self.before * self.after < 0
 
     @property
     def kept(self) -> Decimal:
-        """The share of its position the leader kept: below 1 for reductions, 0 for closes."""
-        if self.kind not in {"partial_close", "full_close", "flip"} or not self.before:
+        """The share of its position the leader kept: below 1 for reductions, 0 through zero."""
+        if self.before * self.after < 0:
+            return _ZERO
+        if abs(self.after) >= abs(self.before):
             return Decimal(1)
-        if self.kind != "partial_close":
-            return Decimal(0)
         return self.after / self.before
+
+    @property
+    def grown(self) -> Decimal:
+        """What the leader added, signed: all that is left of it after zero."""
+        if self.before * self.after < 0:
+            return self.after
+        return self.after - self.before if abs(self.after) > abs(self.before) else _ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +95,27 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class LegEndLine:
-    """How one leg ended, as recorded."""
+class LaneLine:
+    """One lane's numbers, as the end of a leg or a change beside the leader recorded them.
+
+    ``missed_qty``: what the leg did not build or close. ``raised_qty``: by how much its opening
+    order was more than wanted. ``is_reset``: targets were set beside the leader's events.
+    ``newest``: the event the numbers include, ``None`` before there was one.
+    """
 
     seq: int
     intent_id: str
-    leg: int
+    reason: str | None
     is_opening: bool
     exact_target: Decimal
     target: Decimal
     position: Decimal
     missed_qty: Decimal
+    raised_qty: Decimal
+    newest: str | None
+    is_recovered: bool
+    is_unknown: bool
+    is_reset: bool
 
 
 class Activity:
@@ -95,72 +128,155 @@ class Activity:
             KeyError: a line lacks what the counting needs; the evidence is not complete.
         """
         self.followers: dict[str, Line] = {}
+        self.leaders: dict[str, Line] = {}
+        self.since_ms: dict[str, int] = {}
+        """By leader: later fills of it are to be mirrored."""
         self.lots: dict[str, Decimal] = {}
         self.reference_age_ns_max = 0
         self.claims: dict[OrderKey, Claim] = {}
         self.claim_counts: Counter[OrderKey] = Counter()
-        self.lanes: dict[Lane, list[LegEndLine]] = defaultdict(list)
+        self.lanes: dict[Lane, list[LaneLine]] = defaultdict(list)
         self.events: dict[str, LeaderEvent] = {}
-        self.outcomes: Counter[tuple[str, str, int]] = Counter()
+        self.event_counts: Counter[str] = Counter()
+        self.chains: dict[tuple[str, str], list[LeaderEvent]] = defaultdict(list)
+        """The events of each (leader, symbol), in their order."""
+        self.outcomes: Counter[LegKey] = Counter()
+        self.overflows: set[tuple[str, str]] = set()
+        """(intent, follower) that a number too large kept as they were."""
+        self.unmirrored: set[FillName] = set()
+        self._unknown: dict[LegKey, set[OrderKey]] = {}
         for line in lines:
             match line["kind"]:
                 case "session":
                     self._take_session(line["payload"])
+                case "leader":
+                    since_ms = line["payload"]["since_ms"]
+                    known_ms = self.since_ms.get(line["leader"], since_ms)
+                    self.since_ms[line["leader"]] = min(known_ms, since_ms)
                 case "intent":
                     self._take_event(line)
                 case "leg":
                     self._take_leg(line)
+                case "lane":
+                    self._take_lane(line)
+                case "incident" if line["reason"] == "NOT_MIRRORED":
+                    names = line["payload"].get("fills", ())
+                    self.unmirrored.update(_fill_name(each) for each in names)
         self.follower_by_account = {each["account"]: name for name, each in self.followers.items()}
+
+    def chain_of(self, lane: Lane) -> list[LeaderEvent]:
+        """Return the events that a lane mirrors, in their order."""
+        return self.chains.get((self.followers[lane[0]]["leader"], lane[1]), [])
 
     def _take_session(self, payload: Line) -> None:
         self.followers.update(payload["followers"])
+        self.leaders.update(payload["leaders"])
         self.lots.update({symbol: Decimal(lot) for symbol, lot in payload["lots"].items()})
         self.reference_age_ns_max = payload["limits"]["reference_age_ms_max"] * _NS_PER_MS
 
     def _take_event(self, line: Line) -> None:
-        payload = line["payload"]
-        self.events[line["intent_id"]] = LeaderEvent(
-            line["seq"],
+        payload, intent_id = line["payload"], line["intent_id"]
+        self.event_counts[intent_id] += 1
+        if intent_id in self.events:
+            return
+        chain = self.chains[line["leader"], payload["symbol"]]
+        margin, names = payload["leader_margin"], payload["fills"]
+        event = LeaderEvent(
+            intent_id,
+            len(chain),
             line["leader"],
             payload["symbol"],
-            payload["kind"],
+            payload["position_side"] == "NET",
             Decimal(payload["px"]),
             Decimal(payload["before"]),
             Decimal(payload["after"]),
+            None if margin is None else Decimal(margin),
+            tuple(_fill_name(each) for each in names if each[3] != "position-read"),
+            tuple((each[4], int(each[5])) for each in names if each[3] == "position-read"),
         )
+        self.events[intent_id] = event
+        chain.append(event)
 
     def _take_leg(self, line: Line) -> None:
         payload, follower, intent_id = line["payload"], line["follower"], line["intent_id"]
-        self.outcomes[intent_id, follower, payload["leg"]] += 1
+        key = (intent_id, follower, payload["leg"])
+        orders = payload.get("orders", ())
+        is_recovered = payload.get("recovered", False)
+        told_before = self._unknown.pop(key, None) if is_recovered else None
+        if told_before is None:
+            self.outcomes[key] += 1
+        if line["reason"] == "OVERFLOW":
+            self.overflows.add((intent_id, follower))
+        is_opening = payload["is_opening"]
+        missed, raised = Decimal(payload["missed_qty"]), _ZERO
+        if is_opening and orders:
+            asked = max(Decimal(order["qty"]) for order in orders)
+            raised = max(_ZERO, asked - Decimal(payload["wanted_qty"]))
+            missed = max(missed, asked - Decimal(payload["filled_qty"]))
         self.lanes[follower, payload["symbol"]].append(
-            LegEndLine(
-                line["seq"],
-                intent_id,
-                payload["leg"],
-                payload["is_opening"],
-                Decimal(payload["exact_target"]),
-                Decimal(payload["target"]),
-                Decimal(payload["position"]),
-                Decimal(payload["missed_qty"]),
+            self._lane_line(
+                line,
+                is_opening=is_opening,
+                missed_qty=missed,
+                raised_qty=raised,
+                is_reset=line["reason"] == "POSITION_SHRUNK",
             )
         )
-        for index, order in enumerate(payload.get("orders", ())):
-            self._take_order(line, order, is_first=index == 0)
+        keys = [
+            self._take_order(line, order, is_first=index == 0) for index, order in enumerate(orders)
+        ]
+        self.claim_counts.update(each for each in keys if each not in (told_before or ()))
+        if payload["end"] == "unknown":
+            self._unknown[key] = set(keys)
 
-    def _take_order(self, line: Line, order: Line, *, is_first: bool) -> None:
+    def _take_lane(self, line: Line) -> None:
+        lane = (line["follower"], line["payload"]["symbol"])
+        self.lanes[lane].append(self._lane_line(line, is_reset=True))
+
+    def _lane_line(
+        self,
+        line: Line,
+        *,
+        is_reset: bool,
+        is_opening: bool = False,
+        missed_qty: Decimal = _ZERO,
+        raised_qty: Decimal = _ZERO,
+    ) -> LaneLine:
+        payload = line["payload"]
+        newest = payload["newest"]
+        if newest is None:
+            # Nothing came since the engine began: the newest event is the last one told before.
+            chain = self.chain_of((line["follower"], payload["symbol"]))
+            newest = chain[-1].intent_id if chain else None
+        return LaneLine(
+            line["seq"],
+            line["intent_id"] or "",
+            line["reason"],
+            is_opening,
+            Decimal(payload["exact_target"]),
+            Decimal(payload["target"]),
+            Decimal(payload["position"]),
+            missed_qty,
+            raised_qty,
+            newest,
+            payload.get("recovered", False),
+            payload.get("end") == "unknown",
+            is_reset,
+        )
+
+    def _take_order(self, line: Line, order: Line, *, is_first: bool) -> OrderKey:
         payload, follower = line["payload"], line["follower"]
         key = (self.followers[follower]["account"], order["client_order_id"])
-        stages = payload["stages"] if is_first else {}
+        stages = payload.get("stages", {}) if is_first else {}
         sent, claimed = stages.get("sent"), stages.get("claimed")
         is_live = self.followers[follower]["mode"] == "live"
-        self.claim_counts[key] += 1
         self.claims[key] = Claim(
             key=key,
             follower=follower,
             intent_id=line["intent_id"],
             leg=payload["leg"],
             attempt=order["attempt"],
-            rank=payload["rank"],
+            rank=payload.get("rank", 0),
             symbol=payload["symbol"],
             side=payload["side"],
             is_reduction=order["is_reduction"],
@@ -173,6 +289,12 @@ class Activity:
             has_depth=order["has_depth"],
             was_sent_unclaimed=is_live and sent is not None and (claimed is None or claimed > sent),
         )
+        return key
+
+
+def _fill_name(parts: list[str]) -> FillName:
+    _, account, symbol, _, trade_id, _ = parts
+    return account.lower(), symbol, trade_id
 
 
 def lines_of(path: Path, *, without: tuple[str, ...] = ()) -> Iterator[Line]:

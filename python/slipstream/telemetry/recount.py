@@ -1,4 +1,4 @@
-"""Judge a run from the venue's own log: the four counters of a demo, counted again.
+"""Judge a run from the venue's own log: what must be zero, counted again.
 
 Reads two files of JSON lines, ``venue.jsonl`` (the simulated venue's complete log) and
 ``activity.jsonl`` (the engine's activity log), and shares no state and no arithmetic with the
@@ -10,22 +10,26 @@ engine. ``docs/evidence.md`` has the files' format and says how each counter is 
 * duplicate: an order at the venue that no single recorded attempt accounts for;
 * overcommit: an order that, with the others that drew on the same book, counted on more than
   the venue's depth inside its limit at that sequence;
-* unexplained: a venue position a lot or more from the exact target that recorded missed
-  quantities do not cover, or a leader's event without exactly one recorded outcome per leg.
+* unexplained: a venue position a lot or more from the target, an exact target that is not what
+  the leader's events and the follower's settings come to, or something given up that no recorded
+  missed quantity covers;
+* lost: a leader's fill that is not in exactly one recorded intent, or an intent without exactly
+  one recorded outcome for each follower and leg.
 
 What cannot be judged from the two files (an exit bound to the venue's mark price, which the log
-does not hold) is not passed over: it is ``unjudged``, with a finding that says why.
+does not hold) is not passed over: it is ``unjudged``, with a finding that says why. The log may
+hold several lives of the engine.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
-from itertools import pairwise
+from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Final
 
 from slipstream.telemetry.evidence import Activity, Claim, Line, OrderKey, lines_of
+from slipstream.telemetry.leader_fills import lost_fills
 from slipstream.telemetry.positions import unexplained
 from slipstream.telemetry.shared_depth import overcommits
 from slipstream.telemetry.venue_record import (
@@ -36,27 +40,37 @@ from slipstream.telemetry.venue_record import (
 )
 
 _PPM: Final = 1_000_000
+_DIGITS: Final = 60
+
+_Check = tuple[str, Decimal, int]
+"""(name of a reference, its price, the bound around it in ppm)."""
 _NS_PER_MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """The four counters, what could not be judged, and one sentence for each thing counted."""
+    """The counters, what could not be judged, and one sentence for each thing counted."""
 
     slippage_breaches: int
     duplicate_orders: int
     depth_overcommits: int
     unexplained: int
+    lost_fills: int
     unjudged: int
     findings: tuple[str, ...]
 
 
 def recount(venue: Iterable[Line], activity: Iterable[Line]) -> Recount:
-    """Count the four counters from both logs.
+    """Count from both logs.
 
     Raises:
         KeyError: a line lacks what the counting needs; the evidence is not complete.
     """
+    with localcontext(Context(prec=_DIGITS)):
+        return _counted(venue, activity)
+
+
+def _counted(venue: Iterable[Line], activity: Iterable[Line]) -> Recount:
     told = Activity(activity)
     named = {
         (claim.symbol, sequence)
@@ -64,7 +78,12 @@ def recount(venue: Iterable[Line], activity: Iterable[Line]) -> Recount:
         for sequence in (claim.reference_sequence, claim.book_sequence)
         if sequence is not None
     }
-    seen = VenueRecord(venue, accounts=told.follower_by_account.keys(), named=named)
+    seen = VenueRecord(
+        venue,
+        accounts=told.follower_by_account.keys(),
+        leaders={each["account"] for each in told.leaders.values()},
+        named=named,
+    )
     duplicates = list(_duplicates(told, seen))
     unjudged: list[str] = []
     breaches = [
@@ -73,14 +92,16 @@ def recount(venue: Iterable[Line], activity: Iterable[Line]) -> Recount:
         for finding in _breaches(claim, told, seen, unjudged)
     ]
     overcommitted = list(overcommits(told, seen))
-    positions = list(unexplained(told, seen))
+    positions = list(unexplained(told, seen, unjudged))
+    lost = list(lost_fills(told, seen))
     return Recount(
         len(breaches),
         len(duplicates),
         len(overcommitted),
         len(positions),
+        len(lost),
         len(unjudged),
-        (*breaches, *duplicates, *overcommitted, *positions, *unjudged),
+        (*breaches, *duplicates, *overcommitted, *positions, *lost, *unjudged),
     )
 
 
@@ -99,6 +120,9 @@ def _duplicates(told: Activity, seen: VenueRecord) -> Iterator[str]:
         for extra in sorted(order.ids)[1:]:
             yield f"{what}: the venue has order {extra} under the same client order id"
         recorded = told.claim_counts.get(key, 0)
+        if not recorded:
+            yield f"{what}: an order nobody recorded"
+            continue
         if recorded != 1:
             yield f"{what}: one order at the venue, {recorded} recorded attempts"
             continue
@@ -121,9 +145,11 @@ def _overlaps(told: Activity, seen: VenueRecord) -> Iterator[str]:
             by_leg[claim.follower, claim.intent_id, claim.leg].append((key, order))
     for orders in by_leg.values():
         orders.sort(key=lambda each: each[1].arrival_ns)
-        for (_, before), (key, order) in pairwise(orders):
-            if order.arrival_ns < before.ended_ns:
+        ended_ns = 0
+        for key, order in orders:
+            if order.arrival_ns < ended_ns:
                 yield f"duplicate: {key[0]} {key[1]}: an earlier attempt of its leg was live"
+            ended_ns = max(ended_ns, order.ended_ns)
 
 
 def _breaches(
@@ -151,33 +177,60 @@ def _outside(
 ) -> str | None:
     """Return what the limit is outside of, ``None`` when it is inside all that can be judged."""
     bounds = told.followers[claim.follower]
-    leader_px = told.events[claim.intent_id].px
-    checks: list[tuple[str, Decimal, int]] = []
-    if not claim.is_reduction:
-        checks.append(("leader's price", leader_px, bounds["deviation_ppm"]))
-    elif claim.reference == "LEADER_PX":
-        checks.append(("leader's price", leader_px, _exit_ppm(claim, bounds)))
-    kind = claim.reference if claim.is_reduction else "MID"
-    if kind in {"MID", "BEST"}:
-        sequence = claim.reference_sequence
-        if kind == "BEST" and sequence is None:
-            sequence = claim.book_sequence
-        if sequence is None:
-            unjudged.append(f"unjudged: {claim.key[1]}: no sequence recorded for its {kind}")
-        else:
-            book = seen.books.get((claim.symbol, sequence))
-            px = None if book is None else _reference(book, kind, claim.side)
-            if px is None:
-                return f"refers to a {kind} at sequence {sequence} that the venue never had"
-            ppm = _exit_ppm(claim, bounds) if claim.is_reduction else bounds["entry_ppm"]
-            checks.append((f"venue's {kind} at sequence {sequence}", px, ppm))
-    elif kind != "LEADER_PX":
-        unjudged.append(f"unjudged: {claim.key[1]}: the venue's log has no {kind}")
+    checks: list[_Check] = []
+    for found in (
+        _leader_check(claim, told, bounds, unjudged),
+        _market_check(claim, seen, bounds, unjudged),
+    ):
+        if isinstance(found, str):
+            return found
+        if found is not None:
+            checks.append(found)
     for name, px, ppm in checks:
         edge = px * ppm / _PPM
         if _is_beyond(claim.side, limit_px, px + edge if claim.side == "BUY" else px - edge):
             return f"is outside {ppm} ppm of the {name}, {px}"
     return None
+
+
+def _leader_check(
+    claim: Claim, told: Activity, bounds: Line, unjudged: list[str]
+) -> _Check | str | None:
+    """Return the leader's price where it bounds an order, or what is wrong without one."""
+    if claim.is_reduction and claim.reference != "LEADER_PX":
+        return None
+    event = told.events.get(claim.intent_id)
+    if event is not None:
+        ppm = _exit_ppm(claim, bounds) if claim.is_reduction else bounds["deviation_ppm"]
+        return "leader's price", event.px, ppm
+    if not claim.is_reduction:
+        return "opens without an event of the leader"
+    unjudged.append(f"unjudged: {claim.key[1]}: no book and no event of the leader gave its bound")
+    return None
+
+
+def _market_check(
+    claim: Claim, seen: VenueRecord, bounds: Line, unjudged: list[str]
+) -> _Check | str | None:
+    """Return the venue's own reference where it bounds an order, or what is wrong with it."""
+    kind = claim.reference if claim.is_reduction else "MID"
+    if kind == "LEADER_PX":
+        return None
+    if kind not in {"MID", "BEST"}:
+        unjudged.append(f"unjudged: {claim.key[1]}: the venue's log has no {kind}")
+        return None
+    sequence = claim.reference_sequence
+    if kind == "BEST" and sequence is None:
+        sequence = claim.book_sequence
+    if sequence is None:
+        unjudged.append(f"unjudged: {claim.key[1]}: no sequence recorded for its {kind}")
+        return None
+    book = seen.books.get((claim.symbol, sequence))
+    px = None if book is None else _reference(book, kind, claim.side)
+    if px is None:
+        return f"refers to a {kind} at sequence {sequence} that the venue never had"
+    ppm = _exit_ppm(claim, bounds) if claim.is_reduction else bounds["entry_ppm"]
+    return f"venue's {kind} at sequence {sequence}", px, ppm
 
 
 def _exit_ppm(claim: Claim, bounds: Line) -> int:

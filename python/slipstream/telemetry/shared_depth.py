@@ -1,6 +1,7 @@
 """Whether orders that drew on one book together counted on more than was there.
 
 A *pass* is one planning of one event: its orders were decided together on one book sequence.
+Claims whose order never reached the venue's book took nothing from it and are left out.
 What earlier passes still had out at that sequence is taken from the venue's book first (an order
 that had ended when the pass's first order arrived counts with what it filled, any other with its
 whole quantity); what is left must hold the pass. For every limit in it, the orders at that limit
@@ -35,7 +36,7 @@ def overcommits(told: Activity, seen: VenueRecord) -> Iterator[str]:
         lambda: defaultdict(list)
     )
     for claim in told.claims.values():
-        if claim.has_depth:
+        if claim.has_depth and claim.key in seen.orders:
             group = (*claim.planned_with, claim.book_sequence)
             sides[claim.symbol, claim.side][group].append(claim)
     for (symbol, side), groups in sides.items():

@@ -1,7 +1,7 @@
 """What the venue's own log says happened, read once and in order for the recount.
 
-Books are dictionaries rebuilt from the venue's changes, one after another; only the states that
-some recorded order names are kept. Fills are summed as they pass.
+Books are dictionaries rebuilt from the venue's changes, and only those that some recorded order
+names: from the last whole book before it. Fills are summed as they pass.
 """
 
 from collections import defaultdict
@@ -15,7 +15,9 @@ from slipstream.telemetry.evidence import Line, OrderKey
 BookKey = tuple[str, int]
 """(symbol, sequence)."""
 
-IGNORED_KINDS: Final = ("request", "stream", "admin")
+IGNORED_KINDS: Final = ("request", "stream", "admin", "signature")
+FOREIGN_NAMES: Final = ("autoclose-", "adl_autoclose", "web_", "ios_", "android_")
+"""How client order ids begin that the venue or a person at its page gave (Aster, 2026-07)."""
 
 
 @dataclass(slots=True)
@@ -24,23 +26,6 @@ class BookState:
 
     bids: dict[Decimal, Decimal] = field(default_factory=dict)
     asks: dict[Decimal, Decimal] = field(default_factory=dict)
-
-    def change(self, line: Line) -> None:
-        """Apply one line: absolute quantities, zero deletes, a snapshot replaces."""
-        if line.get("snapshot"):
-            self.bids.clear()
-            self.asks.clear()
-        for half, rows in ((self.bids, line["bids"]), (self.asks, line["asks"])):
-            for px_text, qty_text in rows:
-                qty = Decimal(qty_text)
-                if qty:
-                    half[Decimal(px_text)] = qty
-                else:
-                    half.pop(Decimal(px_text), None)
-
-    def copy(self) -> "BookState":
-        """Return the book as it stands."""
-        return BookState(dict(self.bids), dict(self.asks))
 
     def best(self, side: str) -> Decimal | None:
         """Return the best price an order of a side would take; the other side's if none."""
@@ -60,6 +45,68 @@ class BookState:
         return sorted(self.bids.items(), reverse=True)
 
 
+class BookHistory:
+    """The changes of one symbol's book, in order; a book starts empty."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._lines: list[Line] = []
+        self._last: dict[int, int] = {}
+        """By sequence, the place of its last line."""
+        self._wholes: list[int] = []
+
+    def add(self, line: Line) -> None:
+        """Take the next change."""
+        if line.get("snapshot"):
+            self._wholes.append(len(self._lines))
+        self._last[line["sequence"]] = len(self._lines)
+        self._lines.append(line)
+
+    def at(self, sequences: Collection[int]) -> dict[int, BookState]:
+        """Return the book at each sequence that ever was."""
+        found: dict[int, BookState] = {}
+        bids: dict[str, str] = {}
+        asks: dict[str, str] = {}
+        done, wholes = -1, iter([*self._wholes, len(self._lines)])
+        whole = next_whole = -1
+        for place, sequence in sorted((self._last[s], s) for s in sequences if s in self._last):
+            while next_whole <= place:
+                whole, next_whole = next_whole, next(wholes)
+            if whole > done:
+                done = whole - 1
+            for line in self._lines[done + 1 : place + 1]:
+                _change(bids, asks, line)
+            done = max(done, place)
+            found[sequence] = BookState(_exact(bids), _exact(asks))
+        return found
+
+    def superseded_ns(self, sequence: int) -> int | None:
+        """Return when another sequence came, ``None`` when none did."""
+        place = self._last.get(sequence)
+        if place is None or place + 1 >= len(self._lines):
+            return None
+        ns: int = self._lines[place + 1]["ns"]
+        return ns
+
+
+def _change(bids: dict[str, str], asks: dict[str, str], line: Line) -> None:
+    """Apply one line: absolute quantities, zero deletes, a snapshot replaces.
+
+    Prices stay text here: one price has one text in one log.
+    """
+    if line.get("snapshot"):
+        bids.clear()
+        asks.clear()
+    for half, rows in ((bids, line["bids"]), (asks, line["asks"])):
+        for px, qty in rows:
+            half[px] = qty
+
+
+def _exact(half: dict[str, str]) -> dict[Decimal, Decimal]:
+    levels = ((Decimal(px), Decimal(qty)) for px, qty in half.items())
+    return {px: qty for px, qty in levels if qty}
+
+
 @dataclass(slots=True)
 class VenueOrder:
     """One follower's order as the venue had it. ``ended_ns``: of its last line."""
@@ -75,53 +122,87 @@ class VenueOrder:
     filled_qty: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class LeaderFill:
+    """One fill of a leader's account. ``qty`` signed."""
+
+    account: str
+    symbol: str
+    trade_id: str
+    qty: Decimal
+    at_ms: int
+
+
 class VenueRecord:
-    """The venue's log, as far as it concerns the followers."""
+    """The venue's log, as far as it concerns the followers and the leaders."""
 
     def __init__(
-        self, lines: Iterable[Line], *, accounts: Collection[str], named: Collection[BookKey]
+        self,
+        lines: Iterable[Line],
+        *,
+        accounts: Collection[str],
+        leaders: Collection[str],
+        named: Collection[BookKey],
     ) -> None:
-        """Read the log once; keep the book states that are ``named``.
+        """Read the log once; rebuild the books that are ``named``.
 
         Raises:
             KeyError: a line lacks what the counting needs; the evidence is not complete.
         """
         self._accounts = accounts
-        self._named = named
-        self._live: dict[str, BookState] = defaultdict(BookState)
-        self._newest: dict[str, int] = {}
-        self.books: dict[BookKey, BookState] = {}
-        self.superseded_ns: dict[BookKey, int] = {}
         self.orders: dict[OrderKey, VenueOrder] = {}
         self.fill_prices: dict[OrderKey, list[Decimal]] = defaultdict(list)
         self.held: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-        """Signed position by (account, symbol), from the fills."""
+        """Signed position by (account, symbol) that the engine's orders built, from the fills."""
+        self.foreign: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
+        """Signed fills of orders that the venue or a person made, by (account, symbol)."""
+        self.leader_fills: list[LeaderFill] = []
+        books: dict[str, BookHistory] = defaultdict(BookHistory)
         for line in lines:
             match line["kind"]:
                 case "book":
-                    self._take_book(line)
-                case "fill" if line["account"] in accounts:
-                    self._take_fill(line)
+                    books[line["symbol"]].add(line)
+                case "fill":
+                    if line["account"] in accounts:
+                        self._take_fill(line)
+                    if line["account"] in leaders:
+                        self._take_leader_fill(line)
                 case "order" if line["account"] in accounts:
                     self._take_order(line)
-
-    def _take_book(self, line: Line) -> None:
-        symbol, sequence = line["symbol"], line["sequence"]
-        before = self._newest.get(symbol)
-        if before is not None and before != sequence and (symbol, before) in self._named:
-            self.superseded_ns[symbol, before] = line["ns"]
-        book = self._live[symbol]
-        book.change(line)
-        self._newest[symbol] = sequence
-        if (symbol, sequence) in self._named:
-            self.books[symbol, sequence] = book.copy()
+        self.books: dict[BookKey, BookState] = {}
+        self.superseded_ns: dict[BookKey, int] = {}
+        for symbol, history in books.items():
+            sequences = {sequence for name, sequence in named if name == symbol}
+            for sequence, book in history.at(sequences).items():
+                self.books[symbol, sequence] = book
+                ns = history.superseded_ns(sequence)
+                if ns is not None:
+                    self.superseded_ns[symbol, sequence] = ns
 
     def _take_fill(self, line: Line) -> None:
-        qty = Decimal(line["qty"])
-        self.held[line["account"], line["symbol"]] += qty if line["side"] == "BUY" else -qty
+        lane = (line["account"], line["symbol"])
+        qty = _signed(line)
+        if line["client_order_id"].startswith(FOREIGN_NAMES):
+            self.foreign[lane].append(qty)
+            return
+        self.held[lane] += qty
         self.fill_prices[line["account"], line["client_order_id"]].append(Decimal(line["px"]))
 
+    def _take_leader_fill(self, line: Line) -> None:
+        self.leader_fills.append(
+            LeaderFill(
+                line["account"],
+                line["symbol"],
+                str(line["trade_id"]),
+                _signed(line),
+                line["at_ms"],
+            )
+        )
+
     def _take_order(self, line: Line) -> None:
+        is_refused = line["order_id"] is None
+        if is_refused or line["client_order_id"].startswith(FOREIGN_NAMES):
+            return
         key = (line["account"], line["client_order_id"])
         known = self.orders.get(key)
         name = str(line["order_id"])
@@ -140,3 +221,8 @@ class VenueRecord:
             line["executed_on_sequence"],
             Decimal(line["filled_qty"]),
         )
+
+
+def _signed(line: Line) -> Decimal:
+    qty = Decimal(line["qty"])
+    return qty if line["side"] == "BUY" else -qty
