@@ -200,6 +200,9 @@ class Book:
         """
     def trim_better_than(self, bid_px: int | None, ask_px: int | None) -> None:
         """Drop bids above ``bid_px`` and asks below ``ask_px`` (a newer best bid/offer)."""
+    def confirm(self, sequence: int, ts_ns: int) -> bool:
+        """Take the venue's word that ``sequence`` was its newest at ``ts_ns``. Return whether the
+        book stands at that sequence; it is as young as that then."""
     def invalidate(self) -> None: ...
     def view(self) -> BookView | None: ...
 
@@ -678,8 +681,8 @@ class LedgerNames:
         sequence: int | None = None,
         opening_sequence: int | None = None,
     ) -> list[tuple[object, ...]]:
-        """Return the ledger's rows of a plan: its orders, its skips, its waiting rows, each in plan
-        order, in the columns of ``domain.cohort.LegRow``. ``attempts`` by (row, leg), 0 when absent.
+        """Return the ledger's rows of a plan: its orders, its skips, its waiting rows and the opening
+        legs of flips that begin to wait, each in plan order, in the columns of ``domain.cohort.LegRow``. ``attempts`` by (row, leg), 0 when absent.
         An order's reference belongs to book ``sequence``, an opening's to ``opening_sequence``.
 
         Raises:

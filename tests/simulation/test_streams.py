@@ -5,8 +5,10 @@ did to its own sockets and keys stands in its log; the engine learns of it the w
 real one.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from simulation.memory_net import Link
 from simulation.virtual_loop import VirtualLoop, run_virtual
 from simulation.world import Who, World, account_of, follower_name
+from slipstream.config.model import Config
 from slipstream.units import NS_PER_S
 from slipstream.venues.aster import limits
 from slipstream.venues.sim.aster import sockets
@@ -214,3 +217,85 @@ def test_four_forced_disconnects_cost_no_fill_and_no_book() -> None:
     assert feeds[0] != feeds[1]
     assert [len(each) for each in feeds] == [1, 1]
     assert all(each.is_streaming for each in world.engine.followers.values())
+
+
+def twin(loop: VirtualLoop, count: int = 2) -> World:
+    """Return a world whose leader is followed on several sockets."""
+    world = World(loop, [Who(follower_name(0)), Who(follower_name(1))])
+    whole = world.config
+
+    def config() -> Config:
+        found = whole()
+        return replace(found, leaders=tuple(replace(at, streams=count) for at in found.leaders))
+
+    world.config = config  # type: ignore[method-assign]
+    return world
+
+
+def test_of_two_sockets_the_one_that_lost_a_fill_is_dialled_again_and_nobody_waits() -> None:
+    """The second socket is stalled: the fill comes on the first one alone."""
+
+    async def main(loop: VirtualLoop) -> World:
+        world = twin(loop)
+        await world.start()
+        await world.until(3)
+        assert len(leader_links(world)) == 2
+        leader_links(world)[0].stall()
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(3.5)
+        assert world.position("f00", BTC) > 0
+        await world.until(12)
+        assert len([link for link in leader_links(world) if not link.near.is_stalled]) == 2
+        await world.until(20)
+        for link in leader_links(world):
+            link.reset()
+        await world.until(21)
+        world.trade("alpha", BTC, "SELL", "0.5")
+        await world.until(25)
+        await world.engine.settle()
+        await world.stop()
+        return world
+
+    world = run_virtual(main)
+    assert_mirrored_once(world, 2)
+    assert len(world.incidents("FILL_LOST_BY_STREAM")) == 1
+    assert len(world.incidents("FEED_DOWN")) == 1
+    assert [each["ts_ms"] for each in world.incidents("FEED_DOWN")] > [
+        each["ts_ms"] for each in world.incidents("FILL_LOST_BY_STREAM")
+    ]
+
+
+def test_after_all_streams_broke_leaders_are_back_first_and_nobody_exceeds_the_address() -> None:
+    """Nothing is left but the reserve of the address: that is for leaders; others wait for it."""
+    back: dict[str, float] = {}
+    used: list[int] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        names = [follower_name(index) for index in range(16)]
+        world = World(loop, [Who(name) for name in names])
+        await world.start()
+        await world.until(62)  # a minute in which nothing was asked yet
+        budget = world.engine.budgets["aster"]
+        budget.set_window_max(100)
+        while budget.take(1, is_urgent=False, now_ns=world.clock.now_ns()) is None:
+            pass
+        world.fault("disconnect_streams")
+        start = loop.time()
+        await asyncio.sleep(0.01)
+        while len(back) < 17 and loop.time() < start + 400:
+            await asyncio.sleep(0.05)
+            used.append(budget.used)
+            if "alpha" not in back and world.engine.supervisors[0].health.is_live.is_set():
+                back["alpha"] = loop.time() - start
+            for name in names:
+                follower = world.engine.followers[name]
+                if follower.is_streaming and not follower.is_reading_wanted:
+                    back.setdefault(name, loop.time() - start)
+        await world.stop()
+
+    run_virtual(main)
+    assert back.pop("alpha") < 2
+    assert len(back) == 16
+    assert min(back.values()) > 2
+    assert max(back.values()) < 200
+    assert max(used) <= 100

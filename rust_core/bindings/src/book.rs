@@ -257,6 +257,11 @@ impl PyBook {
         self.inner.trim_better_than(bid_px.map(Px), ask_px.map(Px));
     }
 
+    /// Takes the venue's word that a sequence was its newest at an instant.
+    fn confirm(&mut self, sequence: u64, ts_ns: i64) -> bool {
+        self.inner.confirm(sequence, ts_ns)
+    }
+
     /// Takes the view away until the next snapshot.
     fn invalidate(&mut self) {
         self.inner.invalidate();

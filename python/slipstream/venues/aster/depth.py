@@ -3,6 +3,9 @@
 Rule (aster.md, section 9): buffer diffs; take a snapshot; drop diffs older than it; the first one
 used spans the snapshot's id; afterwards each ``pu`` equals the ``u`` before it, else start again.
 The book itself checks the sequence; this decides when to ask for a snapshot.
+
+A stream that says nothing is no proof that nothing changed: a book is as old as its last diff, or
+as the venue's last word that the sequence it stands at is the newest.
 """
 
 from collections import deque
@@ -26,6 +29,7 @@ class SymbolBook:
     """
 
     __slots__ = (
+        "_behind",
         "_best",
         "_book",
         "_buffer",
@@ -48,6 +52,7 @@ class SymbolBook:
         self._buffer: deque[tuple[DepthUpdate, TimeNs]] = deque(maxlen=_BUFFER_MAX)
         self._best: Best | None = None
         self._sequence = 0
+        self._behind: int | None = None
         self._is_synced = False
         self._was_synced = False
 
@@ -100,6 +105,12 @@ class SymbolBook:
 
     def on_snapshot(self, snapshot: DepthSnapshot, received_ns: TimeNs) -> bool:
         """Load a snapshot and what was buffered; False when another snapshot is needed."""
+        if self._best is not None and snapshot.lastUpdateId < self._best.sequence:
+            newer = f"the best bid and offer is at {self._best.sequence}"
+            self.gap_count += 1
+            self.fault = f"a snapshot at {snapshot.lastUpdateId} is old: {newer}"
+            return False
+        self._behind = None
         try:
             self._book.load(
                 snapshot.bids,
@@ -120,6 +131,18 @@ class SymbolBook:
         self._is_synced = self._was_synced = True
         self.fault = None
         return True
+
+    def confirm(self, sequence: int, asked_ns: TimeNs) -> bool:
+        """Take the venue's word that ``sequence`` was its newest when it was asked.
+
+        Return False when the stream is behind: it was so the last time already.
+        """
+        if not self._is_synced or self._book.confirm(sequence, asked_ns):
+            self._behind = None
+            return True
+        is_behind = self._behind is not None and self._sequence < self._behind
+        self._behind = sequence if sequence > self._sequence else None
+        return not is_behind
 
     def on_ticker(self, ticker: Ticker) -> None:
         """Take the real-time best; drop levels of an older book that are better than it."""

@@ -43,12 +43,13 @@ class DepthUpdate(msgspec.Struct, tag_field="e", tag="depthUpdate"):
 
 
 class DepthSnapshot(msgspec.Struct):
-    """A book over REST. ``T`` in ms."""
+    """A book over REST. ``T``: of its last change, ``E``: of the answer, both in ms."""
 
     lastUpdateId: wire.Count  # noqa: N815 - the wire's name
     bids: list[Level]
     asks: list[Level]
     T: wire.Count = 0
+    E: wire.Count = 0
 
 
 class _Ticker(msgspec.Struct, tag_field="e", tag="bookTicker"):

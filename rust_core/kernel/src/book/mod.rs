@@ -207,6 +207,19 @@ impl Book {
         }
     }
 
+    /// Takes the venue's word that `sequence` was its newest at `ts_ns`; returns whether the book
+    /// stands at that sequence, and is so much younger then.
+    pub fn confirm(&mut self, sequence: u64, ts_ns: i64) -> bool {
+        if self.sync == Sync::Lost || self.stamp.sequence != sequence {
+            return false;
+        }
+        if ts_ns > self.stamp.ts_ns {
+            self.stamp.ts_ns = ts_ns;
+            self.view = None;
+        }
+        true
+    }
+
     /// Takes the view away until the next snapshot.
     pub fn invalidate(&mut self) {
         self.bids.clear();
