@@ -55,6 +55,7 @@ SECTIONS: Final[Mapping[str, tuple[CommandEntry, ...]]] = {
         CommandEntry("activity", "activity", "Show and filter the log: what was done, or why not."),
         CommandEntry("report", "report", "Print latency per stage and follower rank."),
         CommandEntry("bench", "bench", "Measure this machine, each figure beside its floor."),
+        CommandEntry("drill", "drill", "Kill or cut off a daemon again and again; count the harm."),
     ),
 }
 """Every command, in the order of the help text."""
