@@ -102,7 +102,7 @@ class Evidence:
         """Record a leader's event, and let the venue have its fill."""
         line = intent(len(self.activity) + 1, name, kind, before, after)
         self.activity.append(line)
-        self.venue.append(_leader_fill(name, before, after))
+        self.venue.append(leader_fill(name, before, after))
         return line
 
     def order(
@@ -221,7 +221,7 @@ def _began() -> Line:
     return {"seq": 2, "kind": "leader", "leader": "whale", "payload": {"since_ms": 999}}
 
 
-def _leader_fill(name: str, before: str, after: str) -> Line:
+def leader_fill(name: str, before: str, after: str) -> Line:
     change = Decimal(after) - Decimal(before)
     return {
         "kind": "fill",
