@@ -8,8 +8,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from simulation.virtual_loop import EPOCH_US, START_NS
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult, LegRow, LegStatus
 from slipstream.domain.ids import IntentId, LeaderId
 from slipstream.domain.intent import MirrorIntent
@@ -23,10 +24,13 @@ from slipstream.store.base import (
     ControlRow,
     LaneRow,
     LeaderHistory,
+    LedgerIntent,
+    LedgerLeg,
     LegKey,
     OpenLeg,
     RecordResult,
     StoreStats,
+    Untold,
 )
 from slipstream.store.journal import payload_text
 from slipstream.units import VenueMs
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
     from simulation.virtual_loop import VirtualLoop
 
 _T = TypeVar("_T")
+_NO_RESULT: Final[dict[str, Any]] = dict.fromkeys(
+    ("leg_end", "filled_qty", "average_px", "venue_order_id")
+)
 
 
 @dataclass(slots=True)
@@ -57,6 +64,34 @@ class Ledger:
     cursors: dict[tuple[LeaderId, str], str] = field(default_factory=dict)
     controls: list[ControlRow] = field(default_factory=list)
     log: list[ActivityEntry] = field(default_factory=list)
+    worked_on: dict[IntentId, int] = field(default_factory=dict)
+    """When each intent's rows were last written (ms since the epoch), oldest first."""
+
+    def touch(self, name: IntentId, wall_ms: int) -> None:
+        """An intent is worked on now."""
+        self.worked_on.pop(name, None)
+        self.worked_on[name] = wall_ms
+
+
+def _ledger_leg(leg: _Leg, *, is_told: bool) -> LedgerLeg:
+    row, result = leg.row, leg.result
+    columns = row._asdict()
+    del columns["lane"]
+    if result is None:
+        return LedgerLeg(**columns, **_NO_RESULT, is_told=is_told)
+    is_open = result.end == "unknown"
+    columns |= {
+        "status": LegStatus.CLAIMED if is_open else LegStatus.ENDED,
+        "reason": result.reason,
+    }
+    return LedgerLeg(
+        **columns,
+        leg_end=result.end,
+        filled_qty=result.filled_qty,
+        average_px=result.average_px,
+        venue_order_id=result.venue_order_id,
+        is_told=is_told,
+    )
 
 
 class MemoryStore:
@@ -110,6 +145,7 @@ class MemoryStore:
                 return CommitResult(duplicates=seen)
             ledger.fills.update(dict.fromkeys(keys, intent.id))
             ledger.intents[intent.id] = intent
+            ledger.touch(intent.id, self._wall_ms())
         if commit.cursor is not None:
             symbol, cursor = commit.cursor
             ledger.cursors[commit.leader, symbol] = cursor
@@ -129,8 +165,12 @@ class MemoryStore:
                 (already if is_same else conflicts).append(key)
                 continue
             ledger.legs[key] = _Leg(commit.leader, row)
+            ledger.touch(row.intent_id, self._wall_ms())
             self._move_lane(commit.leader, row, row.symbol)
         return CommitResult(already=tuple(already), conflicts=tuple(conflicts))
+
+    def _wall_ms(self) -> int:
+        return (EPOCH_US + (self._loop.now_ns - START_NS) // 1_000) // 1_000
 
     def _move_lane(self, leader: LeaderId, row: LegRow | LegResult, symbol: str) -> None:
         self.ledger.lanes[leader, symbol, row.follower_id] = LaneRow(
@@ -155,6 +195,7 @@ class MemoryStore:
                 repeated.append(key)
             else:
                 leg.result = result
+            self.ledger.touch(result.intent_id, self._wall_ms())
             self._move_lane(leg.leader, result, leg.row.symbol)
         return RecordResult(repeated=tuple(repeated), missing=tuple(missing))
 
@@ -205,6 +246,76 @@ class MemoryStore:
                 )
             )
         return found
+
+    async def unsettled(self, leader: LeaderId) -> Untold:
+        """Return the legs that have a claim without a known outcome."""
+        return await self._submit(lambda: self._legs_of(leader, is_open=True))
+
+    async def untold(self, leader: LeaderId) -> Untold:
+        """Return what is in the ledger and not in the log."""
+        return await self._submit(lambda: self._legs_of(leader, is_open=False))
+
+    def _legs_of(self, leader: LeaderId, *, is_open: bool) -> Untold:
+        ledger = self.ledger
+        told: set[tuple[object, ...]] = set()
+        for entry in ledger.log:
+            if entry.kind == "leg":
+                leg = json.loads(entry.payload)["leg"]
+                told.add((entry.intent_id, entry.follower, leg))
+            elif entry.kind == "intent":
+                told.add((entry.intent_id,))
+        rows = [
+            _ledger_leg(each, is_told=key[:3] in told)
+            for key, each in ledger.legs.items()
+            if each.leader == leader
+        ]
+        open_keys = {row[:3] for row in rows if row.status == LegStatus.CLAIMED}
+        if is_open:
+            rows = [row for row in rows if row[:3] in open_keys]
+        else:
+            rows = [row for row in rows if not row.is_told and row[:3] not in open_keys]
+        names = dict.fromkeys(row.intent_id for row in rows)
+        if not is_open:
+            missing = [
+                each.id
+                for each in ledger.intents.values()
+                if each.leader == leader and (each.id,) not in told
+            ]
+            names = dict.fromkeys(missing) | names
+        places = {name: place for place, name in enumerate(ledger.worked_on)}
+        intents = [
+            self._ledger_intent(leader, name, is_told=(name,) in told)
+            for name in sorted(names, key=places.__getitem__)
+        ]
+        rows.sort(key=lambda row: (places[row.intent_id], *row[1:4]))
+        return Untold(intents, rows)
+
+    def _ledger_intent(self, leader: LeaderId, name: IntentId, *, is_told: bool) -> LedgerIntent:
+        intent, recorded_ms = self.ledger.intents.get(name), self.ledger.worked_on[name]
+        if intent is None:
+            return LedgerIntent(name, leader, *(None,) * 13, recorded_ms)
+        margin = intent.margin
+        keys = () if is_told else tuple(sorted(fill.id.key for fill in intent.fills))
+        return LedgerIntent(
+            name,
+            leader,
+            intent.venue,
+            intent.account,
+            intent.symbol,
+            intent.position_side.value,
+            intent.kind.value,
+            1 if intent.after > intent.before else -1,
+            intent.before,
+            intent.after,
+            intent.qty,
+            intent.px,
+            None if margin is None else margin.equity,
+            None if margin is None else margin.initial_margin,
+            intent.venue_ts_ms,
+            recorded_ms,
+            is_told=is_told,
+            fill_keys=keys,
+        )
 
     async def lanes(self, leader: LeaderId) -> list[LaneRow]:
         """Return the newest state of every lane."""

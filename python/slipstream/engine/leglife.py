@@ -7,6 +7,7 @@ reference, what was sent when, what was filled, and why the rest was not.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slipstream._core import format_fixed, format_target
@@ -15,12 +16,39 @@ from slipstream.engine.leg import LegEvent, LegState, next_state
 from slipstream.units import Px, TimeNs
 
 if TYPE_CHECKING:
-    from slipstream._core import OrderPlan, Skip, SkipReason
+    from slipstream._core import (
+        OrderPlan,
+        PositionSide,
+        ReferenceKind,
+        Side,
+        Skip,
+        SkipReason,
+    )
     from slipstream.domain.ids import IntentId
     from slipstream.domain.order import OrderRequest
     from slipstream.engine.cohort import Event, Member
 
 STAGES = ("planned", "claimed", "signed", "sent", "acked", "filled")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPlan:
+    """What the ledger keeps of an order's plan: enough to settle and to tell it after a restart.
+
+    ``None`` where an earlier version did not keep it.
+    """
+
+    side: Side
+    position_side: PositionSide
+    is_opening: bool
+    wanted_qty: int
+    reference_kind: ReferenceKind | None
+    reference_px: int | None
+    bound_ppm: int | None
+    book_sequence: int | None
+    clip_reason: SkipReason | None = None
+    expected_px: int | None = None
+    depth_token: int | None = None
 
 
 class Attempt:
@@ -44,10 +72,10 @@ class Attempt:
     def __init__(
         self,
         number: int,
-        plan: OrderPlan,
+        plan: OrderPlan | KeptPlan,
         request: OrderRequest,
         reference_sequence: int | None,
-        planned_ns: TimeNs,
+        planned_ns: TimeNs | None,
     ) -> None:
         """Begin with nothing sent. ``reference_sequence``: of the book its bound refers to."""
         self.number = number
@@ -56,7 +84,7 @@ class Attempt:
         self.rank = 0
         self.state = LegState.PLANNED
         self.reference_sequence = reference_sequence
-        self.planned_ns: TimeNs | None = planned_ns
+        self.planned_ns = planned_ns
         self.claimed_ns: TimeNs | None = None
         self.signed_ns: TimeNs | None = None
         self.sent_ns: TimeNs | None = None
@@ -84,7 +112,9 @@ class Leg:
         "exit_since_ns",
         "filled_qty",
         "index",
+        "is_counted",
         "is_opening",
+        "is_recovered",
         "is_told",
         "limit",
         "member",
@@ -108,6 +138,10 @@ class Leg:
         self.attempt = 0
         self.attempts: list[Attempt] = []
         self.is_opening = False
+        self.is_recovered = False
+        """Begun by an earlier process, known from the ledger."""
+        self.is_counted = False
+        """Its order's fill is in the lane already; only its end is not known yet."""
         self.is_told = False
         self.wanted_qty = 0
         self.filled_qty = 0
@@ -135,10 +169,10 @@ class Leg:
 
     def on_order(
         self,
-        plan: OrderPlan,
+        plan: OrderPlan | KeptPlan,
         request: OrderRequest,
         reference_sequence: int | None,
-        planned_ns: TimeNs,
+        planned_ns: TimeNs | None,
     ) -> None:
         """Another order was planned for this leg."""
         if not self.attempts:
@@ -208,10 +242,14 @@ class Leg:
             "observed": self.observed,
             "limit": self.limit,
         }
+        if self.is_recovered:
+            body["recovered"] = True
         if plan is not None:
             body["side"] = plan.side.name
             body["rank"] = self.attempts[0].rank
-            body["stages"] = self._stages(self.attempts[0], received_ns)
+            body["stages"] = (
+                {} if self.is_recovered else self._stages(self.attempts[0], received_ns)
+            )
             body["orders"] = [_order_payload(attempt) for attempt in self.attempts]
         return body
 
@@ -239,8 +277,8 @@ def _order_payload(attempt: Attempt) -> dict[str, object]:
         "qty": request.qty_text,
         "limit_px": request.limit_px_text,
         "is_reduction": request.is_reduction,
-        "reference": plan.reference_kind.name,
-        "reference_px": format_fixed(plan.reference_px),
+        "reference": None if plan.reference_kind is None else plan.reference_kind.name,
+        "reference_px": None if plan.reference_px is None else format_fixed(plan.reference_px),
         "reference_sequence": attempt.reference_sequence,
         "bound_ppm": plan.bound_ppm,
         "book_sequence": plan.book_sequence,

@@ -106,16 +106,26 @@ class UnknownOrders:
         return len(self._cases)
 
     def add(
-        self, client_order_id: ClientOrderId, symbol: str, *, sent_ns: TimeNs, now_ns: TimeNs
+        self,
+        client_order_id: ClientOrderId,
+        symbol: str,
+        *,
+        sent_ns: TimeNs,
+        now_ns: TimeNs,
+        is_due: bool = False,
     ) -> None:
-        """Take an order whose fate is unknown; adding it again changes nothing."""
+        """Take an order whose fate is unknown; adding it again changes nothing.
+
+        ``sent_ns``: when it may have been sent at the latest. ``is_due``: ask at once, for it was
+        sent long enough ago to be listed.
+        """
         self._cases.setdefault(
             client_order_id,
             _Case(
                 client_order_id,
                 symbol,
                 sent_ns,
-                ask_ns=TimeNs(now_ns + self._lookup_lag_ns),
+                ask_ns=TimeNs(now_ns if is_due else now_ns + self._lookup_lag_ns),
                 alarm_ns=TimeNs(sent_ns + self._alarm_after_ns),
                 deny_from_ns=TimeNs(sent_ns + self._absent_after_ns),
             ),
@@ -172,6 +182,10 @@ class UnknownOrders:
         case = self._cases.get(client_order_id)
         if case is not None:
             self._pause(case, now_ns=now_ns)
+
+    def unresolved(self) -> list[tuple[ClientOrderId, str, TimeNs]]:
+        """Return (name, symbol, when it was sent) of each order whose fate is unknown."""
+        return [(each.client_order_id, each.symbol, each.sent_ns) for each in self._cases.values()]
 
     def drop(self, client_order_id: ClientOrderId) -> None:
         """The operator settled it."""

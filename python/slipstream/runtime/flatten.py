@@ -70,14 +70,21 @@ def _without_targets(lane: LaneState) -> LaneState:
 
 
 def held_back(mirror: Mirror, scope: Scope) -> dict[str, list[int]]:
-    """Return the rows, by symbol, that hold a lot or more beyond what is wanted."""
+    """Return the rows, by symbol, that hold a lot or more beyond what is wanted, but for those whose
+    next plan is waiting anyway."""
     found: dict[str, list[int]] = {}
-    for symbol, _, states in lanes(mirror, scope):
+    wishes = mirror.cohort.wishes
+    for symbol, index, states in lanes(mirror, scope):
         instrument = mirror.hub.instruments.get(symbol)
         if instrument is None:
             continue
         lot = instrument.rules.qty_step
-        rows = [row for row, lane in states if excess_qty(lane) >= lot]
+        rows = [
+            row
+            for row, lane in states
+            if excess_qty(lane) >= lot
+            and ((wish := wishes.of((row, index))) is None or wish.leg is None)
+        ]
         if rows:
             found[symbol] = rows
     return found

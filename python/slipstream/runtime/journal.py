@@ -12,18 +12,22 @@ from typing import Final
 from slipstream._core import LaneState, format_fixed, format_target
 from slipstream.domain.cohort import ActivityRow, LegResult
 from slipstream.domain.fill import Fill
-from slipstream.domain.ids import FollowerId, IntentId, LeaderId
+from slipstream.domain.ids import FollowerId, IntentId, LeaderId, parse_fill_key
 from slipstream.domain.intent import MirrorIntent
+from slipstream.domain.order import OrderReport
 from slipstream.domain.outcome import LegEnd
 from slipstream.engine.cohort import Cohort, Event
 from slipstream.engine.leglife import Leg
 from slipstream.runtime import points
+from slipstream.store.base import LedgerIntent
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.units import NS_PER_MS, TimeNs
 
 DRAIN_AFTER_NS: Final = TimeNs(20 * NS_PER_MS)
 SLICE: Final = 24
+_POSITION_SIDE_NAMES: Final = ("NET", "LONG", "SHORT")
+"""By value, as the ledger keeps them."""
 
 
 @dataclass(slots=True)
@@ -72,6 +76,20 @@ class Journal:
         self.kinds[intent.kind.value] += 1
         self._line("intent", intent, None, intent_payload(intent))
 
+    def recovered_intent(self, intent: LedgerIntent) -> None:
+        """Tell of a leader's event whose line died with an earlier process."""
+        self._log(
+            [
+                ActivityRow(
+                    ts_ms=self._wall_ms(),
+                    kind="intent",
+                    leader=self._leader,
+                    intent_id=intent.intent_id,
+                    payload=recovered_payload(intent),
+                )
+            ]
+        )
+
     def _line(
         self, kind: str, intent: MirrorIntent, reason: str | None, payload: dict[str, object]
     ) -> None:
@@ -113,18 +131,38 @@ class Journal:
             ]
         )
 
-    def result(self, result: LegResult) -> None:
-        """Keep an order's result for the ledger."""
-        self._results.append(result)
+    def result(
+        self, leg: Leg, event: Event, cohort: Cohort, report: OrderReport | None, end: LegEnd
+    ) -> None:
+        """Keep for the ledger how a leg's newest order ended, and its lane as it is now."""
+        lane = cohort.table.lane(leg.row, leg.symbol_index)
+        self._results.append(
+            LegResult(
+                event.intent.id,
+                leg.member.follower,
+                leg.index,
+                leg.current.number,
+                end.value,
+                leg.reason_code,
+                0 if report is None else report.filled_qty,
+                None if report is None else report.average_px,
+                None if report is None else report.venue_order_id,
+                lane.encode(),
+            )
+        )
         self._arm()
 
     def leg(self, leg: Leg, event: Event, cohort: Cohort) -> None:
         """Keep a leg's end for the activity log; its lane is read now."""
+        lane = cohort.table.lane(leg.row, leg.symbol_index)
+        self.leg_of_lane(leg, event, lane, cohort.newest_intent(leg.symbol_index))
+
+    def leg_of_lane(self, leg: Leg, event: Event, lane: LaneState, newest: IntentId | None) -> None:
+        """Keep a leg's end for the activity log, with a lane and its newest event."""
         end = leg.end or leg.finish()
         self.ends[end.value] += 1
         if end is LegEnd.SKIPPED:
             self.skips[leg.reason_code or "UNEXPLAINED"] += 1
-        lane = cohort.table.lane(leg.row, leg.symbol_index)
         self._ended.append(
             _Ended(
                 leg,
@@ -132,7 +170,7 @@ class Journal:
                 sum(lane.exact_target),
                 sum(lane.wanted_target),
                 sum(lane.position_qty),
-                cohort.newest_intent(leg.symbol_index),
+                newest,
             )
         )
         self._arm()
@@ -170,10 +208,19 @@ class Journal:
         """Write everything that is left (the engine is stopping)."""
         self._write(len(self._ended))
 
-    def _write(self, count: int) -> None:
+    def give_results(self) -> None:
+        """Hand over the results gathered so far.
+
+        What is asked of the ledger is done in order: before a later plan's rows are, so that no
+        lane of the past is written over a newer one and no claim is open that a newer row of its
+        lane has counted.
+        """
         if self._results:
             results, self._results = self._results, []
             self._record(results)
+
+    def _write(self, count: int) -> None:
+        self.give_results()
         rows = [self._row(self._ended.popleft()) for _ in range(min(count, len(self._ended)))]
         if rows:
             self._log(rows)
@@ -191,7 +238,8 @@ class Journal:
             received_ns=intent.received_ns,
         )
         payload["kind"] = intent.kind.value
-        if leg.attempts and leg.index == 0 and leg.attempts[0].number == 0:
+        is_first = leg.index == 0 and not leg.is_recovered
+        if leg.attempts and is_first and leg.attempts[0].number == 0:
             self._stages.on_leg(leg.attempts[0].rank, intent, leg.attempts[0])
             self._times.on_first_attempt(intent, leg.attempts[0])
         return ActivityRow(
@@ -218,6 +266,26 @@ def lane_payload(symbol: str, lane: LaneState, newest: IntentId | None) -> dict[
         "target": format_target(sum(lane.wanted_target)),
         "position": format_fixed(sum(lane.position_qty)),
         "newest": newest,
+    }
+
+
+def recovered_payload(intent: LedgerIntent) -> dict[str, object]:
+    """Return an intent as the activity log keeps it, from the ledger."""
+    equity = intent.leader_equity
+    return {
+        "kind": intent.kind,
+        "symbol": intent.symbol,
+        "side": "BUY" if (intent.side or 0) > 0 else "SELL",
+        "position_side": _POSITION_SIDE_NAMES[intent.position_side or 0],
+        "before": format_fixed(intent.before_qty or 0),
+        "after": format_fixed(intent.after_qty or 0),
+        "qty": format_fixed(intent.qty or 0),
+        "px": format_fixed(intent.px or 0),
+        "venue_ts_ms": intent.venue_ts_ms,
+        "fills": [[str(part) for part in parse_fill_key(key)] for key in intent.fill_keys],
+        "leader_margin": None if equity is None else format_fixed(equity),
+        "stages": {},
+        "recovered": True,
     }
 
 

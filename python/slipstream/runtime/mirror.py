@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from slipstream._core import SkipReason
-from slipstream.domain.cohort import LegResult
 from slipstream.domain.ids import FollowerId
 from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.order import OrderReport
@@ -153,6 +152,7 @@ class Mirror:
         claimed: str = points.CLAIM_DURABLE,
     ) -> bool:
         """Carry one planning pass out; False when its fills were mirrored before."""
+        self._journal.give_results()
         self.cohort.take(planned)
         for leg in planned.delayed:
             self._retry(leg)
@@ -170,16 +170,21 @@ class Mirror:
 
     def _withdraw(self, leg: Leg) -> None:
         """Undo what planning reserved for an order that does not exist."""
+        self._free_lane(leg, 0)
+        self._release_depth(leg, None)
+
+    def _free_lane(self, leg: Leg, filled_qty: int) -> None:
+        """An order of a lane ended, having filled so much."""
         self._in_flight.discard(leg)
         plan = leg.current.plan
-        self.cohort.table.settle(
-            leg.row,
-            leg.symbol_index,
-            plan.position_side,
-            filled_qty=0,
-            is_opening=plan.is_opening,
-        )
-        self._release_depth(leg, None)
+        if not leg.is_counted:
+            self.cohort.table.settle(
+                leg.row,
+                leg.symbol_index,
+                plan.position_side,
+                filled_qty=filled_qty * plan.side.value,
+                is_opening=plan.is_opening,
+            )
 
     def _release_depth(self, leg: Leg, report: OrderReport | None) -> None:
         token = leg.current.plan.depth_token
@@ -240,18 +245,10 @@ class Mirror:
 
     def _settle(self, leg: Leg, report: OrderReport, at_ns: TimeNs) -> None:
         attempt = leg.current
-        plan = attempt.plan
-        self._in_flight.discard(leg)
         if report.filled_qty:
             attempt.filled_ns = at_ns
         leg.on_filled(report.filled_qty, report.average_px)
-        self.cohort.table.settle(
-            leg.row,
-            leg.symbol_index,
-            plan.position_side,
-            filled_qty=report.filled_qty * plan.side.value,
-            is_opening=plan.is_opening,
-        )
+        self._free_lane(leg, report.filled_qty)
         self._release_depth(leg, report)
         self._followers[leg.member.follower].on_accepted(report.venue_order_id)
         self._at_point(points.ANSWER_SETTLED)
@@ -266,7 +263,8 @@ class Mirror:
     def _stays_wanted(self, leg: Leg) -> bool:
         """Whether the rest of a leg is tried again: reductions, until a newer event has come."""
         event = leg.event
-        if leg.is_opening or event is None or not self.cohort.is_current(event):
+        is_over = leg.is_opening or leg.is_counted
+        if is_over or event is None or not self.cohort.is_current(event):
             return False
         return not self.cohort.wishes.is_taken((leg.row, leg.symbol_index), event)
 
@@ -341,12 +339,33 @@ class Mirror:
             case _:
                 end = LegEnd.FAILED
         self._record(leg, None, end)
-        if isinstance(outcome, NotSent | Limited) and self._stays_wanted(leg):
+        if self._is_tried_again(leg, outcome):
             self._retry(leg)
             return
         leg.end = None if leg.filled_qty else end
         self._end(leg)
         self._next(leg)
+        # Under a newer event nothing may wait for the lane; not at once, or refusals would race.
+        if not isinstance(outcome, Denied) and self._is_left_over(leg):
+            self._later(TimeNs(RETRY_FIRST_NS), lambda: self._reduce_left_over(leg))
+
+    def _is_tried_again(self, leg: Leg, outcome: RequestOutcome) -> bool:
+        """Whether a leg whose order came to nothing is planned again: reductions are not given up.
+
+        Without the right to trade nothing is: the operator must act.
+        """
+        if isinstance(outcome, Denied) or not self._stays_wanted(leg):
+            return False
+        return isinstance(outcome, NotSent | Limited) or self._holds_too_much(leg)
+
+    def _is_left_over(self, leg: Leg) -> bool:
+        """Whether a lane holds more than it wants, and nothing waits to reduce it."""
+        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
+        return (wish is None or wish.leg is None) and self._holds_too_much(leg)
+
+    def _reduce_left_over(self, leg: Leg) -> None:
+        if self._is_left_over(leg):
+            self._reduce_first(leg)
 
     def _refused(self, follower: Follower, reason: str, at_ns: TimeNs) -> None:
         """Count a refusal; when the breaker opens, say so and half open it in time."""
@@ -461,30 +480,13 @@ class Mirror:
 
     def _record(self, leg: Leg, report: OrderReport | None, end: LegEnd) -> None:
         """Tell the ledger how the newest order ended."""
-        event = leg.event
-        if event is None:
-            return
-        lane = self.cohort.table.lane(leg.row, leg.symbol_index)
-        self._journal.result(
-            LegResult(
-                event.intent.id,
-                leg.member.follower,
-                leg.index,
-                leg.current.number,
-                end.value,
-                leg.reason_code,
-                0 if report is None else report.filled_qty,
-                None if report is None else report.average_px,
-                None if report is None else report.venue_order_id,
-                lane.encode(),
-            )
-        )
+        if leg.event is not None:
+            self._journal.result(leg, leg.event, self.cohort, report, end)
 
     def _end(self, leg: Leg) -> None:
         """Record a leg's one end."""
         event = leg.event
-        # What the ledger did not take never was: it is planned again from the leader's history.
-        if event is None or leg.is_told or event is self._unclaimed:
+        if event is None or leg.is_told:
             return
         leg.is_told = True
         leg.finish()
@@ -496,10 +498,30 @@ class Mirror:
         return bool(self._in_flight or self._replans or self.cohort.wishes)
 
     def end_unfinished(self) -> None:
-        """End every leg that still waits (the engine is stopping)."""
+        """End every reduction that still waits (the engine is stopping).
+
+        What has an order of unknown fate, and what waits to open, is left to whoever starts next.
+        """
         for leg in self.cohort.wishes.clear():
-            self._end(leg)
-        for leg in list(self._in_flight):
-            leg.end = LegEnd.UNKNOWN
-            self._end(leg)
+            # What the ledger did not take never was: it is planned again from the leader's history.
+            is_claimed = leg.event is not self._unclaimed
+            if is_claimed and (leg.attempts or not leg.is_opening):
+                self._end(leg)
+        for leg in self._in_flight:
+            detail = f"{leg.current.request.client_order_id}: unknown when the engine stopped"
+            self._journal.incident("ORDER_UNRESOLVED", follower=leg.member.follower, detail=detail)
         self._in_flight.clear()
+
+    def take_up(self, leg: Leg) -> None:
+        """Go on with a leg that waited when an earlier process ended: as soon as its lane is free,
+        and a reduction beside whatever is out."""
+        event, lane = leg.event, (leg.row, leg.symbol_index)
+        if event is None:
+            return
+        if leg.index:
+            self.cohort.wishes.want_opening(lane, event, leg)
+        else:
+            self.cohort.wishes.want(lane, event, leg, is_timed=False)
+        state = self.cohort.table.lane(*lane)
+        if not leg.is_opening or not any((*state.in_flight_qty, *state.unknown_qty)):
+            self._queue(event, leg.row, leg=leg.index or None, reductions_only=bool(leg.attempts))

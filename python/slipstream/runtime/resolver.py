@@ -6,8 +6,10 @@ holds up nobody else's.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
+from slipstream._core import format_fixed
 from slipstream.domain.fill import Fill
 from slipstream.domain.ids import ClientOrderId, FollowerId
 from slipstream.domain.order import OrderReport, OrderState
@@ -36,6 +38,19 @@ _SKEW_MS: Final = 2_000
 OnResolved = Callable[[Leg, OrderReport | None, TimeNs], None]
 
 
+SETTLED: Final = "SETTLED"
+"""The reason of an order whose end the operator stated."""
+
+
+class Unresolved(NamedTuple):
+    """One order whose fate is unknown. ``age_ns``: since it was sent."""
+
+    follower: FollowerId
+    client_order_id: ClientOrderId
+    symbol: str
+    age_ns: int
+
+
 class Resolver:
     """Unknown orders of one cohort."""
 
@@ -57,14 +72,19 @@ class Resolver:
         self._on_resolved: OnResolved | None = None
         self._machines: dict[FollowerId, UnknownOrders] = {}
         self._legs: dict[ClientOrderId, Leg] = {}
+        self._since_ms: dict[ClientOrderId, VenueMs] = {}
         self._tasks: dict[FollowerId, asyncio.Task[None]] = {}
 
     def bind(self, on_resolved: OnResolved) -> None:
         """Say who gets the truth: the report, or ``None`` for an absent order."""
         self._on_resolved = on_resolved
 
-    def add(self, leg: Leg) -> None:
-        """Take over a leg whose newest order is unknown."""
+    def add(self, leg: Leg, *, since_ms: VenueMs | None = None) -> None:
+        """Take over a leg whose newest order is unknown.
+
+        ``since_ms``: an earlier process claimed it, after that time; nobody can have sent it later
+        than this process began, which is now at the latest.
+        """
         follower = leg.member.follower
         machine = self._machines.get(follower)
         if machine is None:
@@ -80,11 +100,48 @@ class Resolver:
             attempt.request.symbol,
             sent_ns=attempt.sent_ns or now_ns,
             now_ns=now_ns,
+            is_due=since_ms is not None,
         )
+        if since_ms is not None:
+            self._since_ms[attempt.request.client_order_id] = since_ms
         if follower not in self._tasks:
             task = asyncio.create_task(self._run(follower, machine))
             self._tasks[follower] = task
             task.add_done_callback(lambda _: self._tasks.pop(follower, None))
+
+    def unresolved(self) -> list[Unresolved]:
+        """Return the orders whose fate is unknown now, the oldest first."""
+        now_ns = self._clock.now_ns()
+        found = [
+            Unresolved(follower, name, symbol, now_ns - sent_ns)
+            for follower, machine in self._machines.items()
+            for name, symbol, sent_ns in machine.unresolved()
+        ]
+        return sorted(found, key=lambda each: -each.age_ns)
+
+    def settle(
+        self, follower: FollowerId, name: ClientOrderId, filled_qty: int, px: int | None
+    ) -> str | None:
+        """End an unknown order by the operator's word; return why that cannot be.
+
+        ``filled_qty`` at 10**-8; ``px``: its average price, ``None`` = the order's limit.
+        """
+        machine, leg = self._machines.get(follower), self._legs.get(name)
+        if machine is None or leg is None or leg.member.follower != follower:
+            return f"no unresolved order {name} of {follower}"
+        request = leg.current.request
+        if not 0 <= filled_qty <= request.qty:
+            most, found = format_fixed(request.qty), format_fixed(filled_qty)
+            return f"--filled: expected 0 to {most}, found {found}"
+        machine.drop(name)
+        leg.reason = SETTLED
+        report = self._report_of_fills(name, filled_qty)
+        if not filled_qty:
+            report = replace(report, average_px=None)
+        elif px is not None:
+            report = replace(report, average_px=Px(px))
+        self._resolve(name, report)
+        return None
 
     async def close(self) -> None:
         """Stop asking; what is still unknown stays so in the ledger."""
@@ -140,16 +197,27 @@ class Resolver:
         except (VenueError, FeedError):
             machine.on_failure(name, now_ns=self._clock.now_ns())
             return []
-        unexplained = self._unexplained(follower, fills, question.sent_ns)
+        unexplained = self._unexplained(follower, fills, question)
         return machine.on_fills(name, unexplained, now_ns=self._clock.now_ns())
 
-    def _unexplained(self, follower: FollowerId, fills: list[Fill], sent_ns: TimeNs) -> list[Fill]:
-        """Return fills since a send that no order we know of accounts for."""
-        age_ms = (self._clock.now_ns() - sent_ns) // NS_PER_MS
-        since_ms = self._clock.wall_us() // _US_PER_MS - age_ms - _SKEW_MS
-        known = self._followers[follower].order_ids
+    def _unexplained(
+        self, follower: FollowerId, fills: list[Fill], question: ReadOrderFills
+    ) -> list[Fill]:
+        """Return fills on an order's side since its send that no order we know of accounts for."""
+        name = question.client_order_id
+        leg, since_ms = self._legs.get(name), self._since_ms.get(name)
+        if leg is None:
+            return []
+        if since_ms is None:
+            age_ms = (self._clock.now_ns() - question.sent_ns) // NS_PER_MS
+            since_ms = VenueMs(self._clock.wall_us() // _US_PER_MS - age_ms)
+        side, known = leg.current.request.side, self._followers[follower].order_ids
         return [
-            fill for fill in fills if fill.venue_ts_ms >= since_ms and fill.id.order_id not in known
+            fill
+            for fill in fills
+            if fill.venue_ts_ms >= since_ms - _SKEW_MS
+            and fill.side is side
+            and fill.id.order_id not in known
         ]
 
     def _report_of_fills(self, name: ClientOrderId, qty: int) -> OrderReport:
@@ -166,6 +234,7 @@ class Resolver:
 
     def _resolve(self, name: ClientOrderId, report: OrderReport | None) -> None:
         leg = self._legs.pop(name, None)
+        self._since_ms.pop(name, None)
         self._at_point(points.ORDER_RESOLVED)
         if leg is not None and self._on_resolved is not None:
             self._on_resolved(leg, report, self._clock.now_ns())

@@ -161,13 +161,18 @@ impl PyLedgerNames {
         unordered(py, key)
     }
 
-    fn wait<'py>(&self, shared: &Shared<'_, 'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
+    fn wait<'py>(
+        &self,
+        shared: &Shared<'_, 'py>,
+        row: usize,
+        leg: u8,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let py = shared.py;
         let key = [
             shared.intent.clone().into_any(),
             self.name(row)?.follower.bind(py).clone().into_any(),
-            0u8.into_pyobject(py)?.into_any(),
-            shared.attempt(row, 0)?.into_pyobject(py)?.into_any(),
+            leg.into_pyobject(py)?.into_any(),
+            shared.attempt(row, leg)?.into_pyobject(py)?.into_any(),
             shared.waiting.clone().into_any(),
             shared.symbol.clone().into_any(),
             0u8.into_pyobject(py)?.into_any(),
@@ -209,7 +214,8 @@ impl PyLedgerNames {
         self.names.len() - 1
     }
 
-    /// Returns the rows of a plan: its orders, its skips, its waiting rows, each in plan order.
+    /// Returns the rows of a plan: its orders, its skips, its waiting rows and the opening legs of
+    /// flips that begin to wait, each in plan order.
     ///
     /// An order's reference belongs to book `sequence`, an opening's to `opening_sequence`.
     #[pyo3(signature = (
@@ -256,7 +262,13 @@ impl PyLedgerNames {
             rows.append(self.skip(&shared, skip.cast::<PySkip>()?.get())?)?;
         }
         for row in plan.waiting_rows.bind(py).iter() {
-            rows.append(self.wait(&shared, row_of(row.extract()?, count)?)?)?;
+            rows.append(self.wait(&shared, row_of(row.extract()?, count)?, 0)?)?;
+        }
+        for row in plan.pending_open_rows(py).bind(py).iter() {
+            let row = row_of(row.extract()?, count)?;
+            if !attempts.contains((row, 1u8))? {
+                rows.append(self.wait(&shared, row, 1)?)?;
+            }
         }
         Ok(rows)
     }

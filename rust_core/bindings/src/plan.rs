@@ -341,7 +341,7 @@ impl PyCohortPlan {
     }
 
     #[getter]
-    fn pending_open_rows(&self, py: Python<'_>) -> Py<PyList> {
+    pub fn pending_open_rows(&self, py: Python<'_>) -> Py<PyList> {
         self.pending_open_rows.clone_ref(py)
     }
 
