@@ -241,9 +241,7 @@ class AsterGateway:
         parameters: Parameters = (("symbol", symbol), ("limit", str(_PAGE_SIZE)))
         if from_id is not None:
             parameters = (*parameters, ("fromId", str(from_id)))
-        return await self._rest.ask(
-            Endpoint.TRADES, decode, parameters, is_urgent=self._is_first
-        )
+        return await self._rest.ask(Endpoint.TRADES, decode, parameters, is_urgent=self._is_first)
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set the leverage of a symbol; setting what is set is success.
