@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event
 
@@ -180,7 +180,8 @@ async def open_websocket(
     except InvalidStatus as error:
         status = error.response.status_code
         raise FeedError(f"{origin.authority} refused the WebSocket: HTTP {status}") from None
-    except (OSError, TimeoutError, InvalidHandshake) as error:
+    except (OSError, TimeoutError, WebSocketException) as error:
+        # A reset in mid-handshake is a closed connection to the library, not a failed handshake.
         origin.forget_address()
         kind = type(error).__name__
         raise FeedError(f"cannot open a WebSocket to {origin.authority}: {kind}") from error
