@@ -93,14 +93,10 @@ class _Walk:
 
     def _reset(self, line: LaneLine) -> None:
         """Take targets that were set beside the leader's events: they may only shrink."""
-        before = self.target + self.given_up
-        is_smaller = line.exact_target * before >= 0 and abs(line.exact_target) <= abs(before)
-        if self.exact is not None and is_smaller:
-            self.exact.reset(line.exact_target)
-        elif self.exact is not None and abs(line.exact_target) > abs(self.exact.target):
-            self._find(line, f"its exact target grew to {line.exact_target} beside the leader")
-            self.exact = None
-        elif self.exact is not None:
+        if self.exact is not None:
+            before = self.exact.target
+            if line.exact_target * before < 0 or abs(line.exact_target) > abs(before):
+                self._find(line, f"exact target {before} became {line.exact_target} by itself")
             self.exact.reset(line.exact_target)
         if line.reason == "POSITION_SHRUNK":
             self.shrunk += line.position - self.position
