@@ -284,3 +284,15 @@ def test_an_empty_histogram_has_no_answer() -> None:
         histogram.percentile("100.1")
     with pytest.raises(CoreError):
         LatencyHistogram.decode(b"nothing")
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_only_the_word_for_its_own_sequence_makes_a_book_younger(sequence: int, ts_ns: int) -> None:
+    book = loaded({1: 5}, {901: 5}, sequence=10)
+    assert book.confirm(sequence, ts_ns) is (sequence == 10)
+    view = view_of(book)
+    assert view.ts_ns == (max(7, ts_ns) if sequence == 10 else 7)
+    assert (view.sequence, view.venue_ts_ms, view.best_bid) == (10, 1, (1 * SCALE, 5))
+    book.invalidate()
+    assert not book.confirm(10, ts_ns)
+    assert book.view() is None
