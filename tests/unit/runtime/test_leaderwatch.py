@@ -1,0 +1,97 @@
+"""When a leader's account is read, and when a fill shows that its stream lost it."""
+
+from slipstream._core import SCALE, PositionSide, Side
+from slipstream.domain.ids import IntentId, LeaderId, VenueId
+from slipstream.domain.intent import IntentKind, MirrorIntent
+from slipstream.engine.effects import EmitIntent, ReadPositions
+from slipstream.runtime.leaderwatch import LOST_NS, QUIET_NS, READ_NS, LeaderWatch
+from slipstream.units import NS_PER_MS, Px, Qty, TimeNs, VenueMs
+
+
+class HandClock:
+    """A clock that the test moves; the venue's is the same."""
+
+    def __init__(self) -> None:
+        """Begin at one second."""
+        self.at_ns = 1_000_000_000
+
+    def now_ns(self) -> TimeNs:
+        return TimeNs(self.at_ns)
+
+    def wall_us(self) -> int:
+        return self.at_ns // 1_000
+
+    def venue_ms(self) -> int:
+        return self.at_ns // NS_PER_MS
+
+
+def watched() -> tuple[HandClock, LeaderWatch]:
+    clock = HandClock()
+    return clock, LeaderWatch(clock, clock.venue_ms)
+
+
+def emitted(venue_ts_ms: int) -> EmitIntent:
+    return EmitIntent(
+        MirrorIntent(
+            id=IntentId("i"),
+            leader=LeaderId("whale"),
+            venue=VenueId("aster"),
+            account="0xwhale",
+            symbol="BTCUSDT",
+            position_side=PositionSide.NET,
+            kind=IntentKind.OPEN,
+            side=Side.BUY,
+            before=Qty(0),
+            after=Qty(SCALE),
+            qty=Qty(SCALE),
+            px=Px(SCALE),
+            fills=(),
+            margin=None,
+            venue_ts_ms=VenueMs(venue_ts_ms),
+            received_ns=TimeNs(1),
+            decoded_ns=TimeNs(1),
+            margin_ns=None,
+            created_ns=TimeNs(1),
+        )
+    )
+
+
+def test_a_quiet_account_is_read_each_time_that_it_is_due() -> None:
+    clock, watch = watched()
+    clock.at_ns += READ_NS - 1
+    assert not watch.is_due
+    clock.at_ns += 1
+    assert watch.is_due
+    watch.on_read()
+    assert not watch.is_due
+
+
+def test_a_busy_stream_puts_the_reading_off_but_not_for_ever() -> None:
+    clock, watch = watched()
+    clock.at_ns += READ_NS
+    watch.on_heard()
+    clock.at_ns += QUIET_NS - 1
+    assert not watch.is_due
+    clock.at_ns += READ_NS
+    watch.on_heard()
+    assert watch.is_due
+
+
+def test_only_an_old_fill_of_a_stream_that_was_up_is_lost_and_told_once() -> None:
+    clock, watch = watched()
+    begin_ms = clock.venue_ms()
+    clock.at_ns += LOST_NS
+    old = emitted(begin_ms + 1)
+    assert watch.lost([old]) is None
+    watch.on_up()
+    clock.at_ns += 2 * LOST_NS
+    now_ms = clock.venue_ms()
+    assert watch.lost([old, ReadPositions("a doubt")]) is None
+    late = emitted(now_ms - LOST_NS // NS_PER_MS)
+    assert watch.lost([late]) is None
+    lost = emitted(now_ms - LOST_NS // NS_PER_MS - 1)
+    assert watch.lost([late, lost]) is lost.intent
+    assert watch.lost([lost]) is None
+    watch.on_up()
+    watch.on_down()
+    assert watch.lost([emitted(clock.venue_ms() - 1)]) is None
