@@ -198,7 +198,11 @@ class Mirror:
             self._supersede(leg)
         for leg in planned.ended:
             self._end(leg)
-            self._next(leg)
+            # In hedge mode an opening may take the lane from the other side's close.
+            if leg.is_opening and planned.event.number is not None:
+                self._go_on(leg)
+            else:
+                self._next(leg)
 
     def _supersede(self, leg: Leg) -> None:
         """A newer event planned the lane: what this leg still wanted is part of that."""
@@ -513,15 +517,7 @@ class Mirror:
         self._in_flight.clear()
 
     def take_up(self, leg: Leg) -> None:
-        """Go on with a leg that waited when an earlier process ended: as soon as its lane is free,
-        and a reduction beside whatever is out."""
-        event, lane = leg.event, (leg.row, leg.symbol_index)
-        if event is None:
-            return
-        if leg.index:
-            self.cohort.wishes.want_opening(lane, event, leg)
-        else:
-            self.cohort.wishes.want(lane, event, leg, is_timed=False)
-        state = self.cohort.table.lane(*lane)
-        if not leg.is_opening or not any((*state.in_flight_qty, *state.unknown_qty)):
-            self._queue(event, leg.row, leg=leg.index or None, reductions_only=bool(leg.attempts))
+        """Go on with a leg that has waited since an earlier process, unless its lane is busy."""
+        if leg.event is not None:
+            is_tried = bool(leg.attempts)
+            self._queue(leg.event, leg.row, leg=leg.index or None, reductions_only=is_tried)
