@@ -1,4 +1,4 @@
-"""``slipstream pause | resume | close-only | freeze | flatten | kill | status``."""
+"""``slipstream pause | resume | close-only | freeze | flatten | kill | settle | status``."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,11 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from slipstream._core import parse_fixed
 from slipstream.commands.output import emit
 from slipstream.config.load import load_config
 from slipstream.config.model import EngineConfig
 from slipstream.domain.ids import FollowerId, LeaderId
-from slipstream.errors import ConfigError
+from slipstream.errors import ConfigError, FixedError
 from slipstream.runtime.control import ControlAction, ControlCommand, ControlReply, send_command
 
 _HELP: Final = {
@@ -51,6 +52,53 @@ def register(app: typer.Typer) -> None:
     """Add the control commands."""
     for action, text in _HELP.items():
         _add(app, action, text)
+    _add_settle(app)
+
+
+def _add_settle(app: typer.Typer) -> None:
+    @app.command("settle", help="State how an order of unknown fate ended; see status for them.")
+    def run(
+        *,
+        follower: Annotated[str, typer.Option("--follower", metavar="ID", help="Whose order.")],
+        order: Annotated[
+            str, typer.Option("--order", metavar="CLIENT_ORDER_ID", help="Which order.")
+        ],
+        filled: Annotated[
+            str, typer.Option("--filled", metavar="QTY", help="What was executed, 0 for nothing.")
+        ],
+        price: Annotated[
+            str | None,
+            typer.Option("--price", metavar="P", help="Average price; without it the limit."),
+        ] = None,
+        path: SocketOption = None,
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        for option, value in (("--filled", filled), ("--price", price)):
+            _check_decimal(option, value)
+        command = ControlCommand(
+            ControlAction.SETTLE, FollowerId(follower), order=order, filled=filled, price=price
+        )
+        _give(command, path, config, as_json=as_json)
+
+
+def _check_decimal(option: str, value: str | None) -> None:
+    try:
+        is_wrong = value is not None and parse_fixed(value) < 0
+    except FixedError:
+        is_wrong = True
+    if is_wrong:
+        raise ConfigError(f"{option}: expected a decimal of 0 or more, found {value!r}")
+
+
+def _give(
+    command: ControlCommand, path: Path | None, config: Path | None, *, as_json: bool
+) -> None:
+    reply = send_command(_socket_path(path, config), command)
+    shown = {"ok": reply.ok, "message": reply.message, **reply.payload}
+    emit(shown, as_json=as_json, show=lambda: _table(reply))
+    if not reply.ok:
+        raise typer.Exit(1)
 
 
 def _add(app: typer.Typer, action: ControlAction, text: str) -> None:
@@ -73,11 +121,7 @@ def _add(app: typer.Typer, action: ControlAction, text: str) -> None:
             everything,
         )
         _check(scoped)
-        reply = send_command(_socket_path(path, config), scoped)
-        shown = {"ok": reply.ok, "message": reply.message, **reply.payload}
-        emit(shown, as_json=as_json, show=lambda: _table(reply))
-        if not reply.ok:
-            raise typer.Exit(1)
+        _give(scoped, path, config, as_json=as_json)
 
 
 def _check(command: ControlCommand) -> None:

@@ -2,7 +2,8 @@
 
 The socket is its owner's alone (mode 0600, in a directory nobody else may write to, the peer's
 user id compared). A request is ``{"action": "pause", "follower": "alice"}`` with optional
-``leader``, ``follower``, ``symbol`` and ``all``; the reply is ``{"ok": true, "message": "...",
+``leader``, ``follower``, ``symbol`` and ``all`` (``settle``: ``order``, ``filled``, ``price``); the
+reply is ``{"ok": true, "message": "...",
 "payload": {...}}``. What an order means is the handler's business; ``Switches`` keeps what is in
 force and is rebuilt from the store after a restart.
 """
@@ -15,7 +16,7 @@ import stat
 import struct
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,8 @@ _PATH_LENGTH_MAX: Final = 107
 _CONNECTION_COUNT_MAX: Final = 16
 _IDLE_S: Final = 60.0
 _PEER_FORMAT: Final = "3i"
-_KEYS: Final = ("action", "follower", "leader", "symbol", "all")
+_NAMES: Final = ("follower", "leader", "symbol", "order", "filled", "price")
+_KEYS: Final = ("action", *_NAMES, "all")
 
 
 class ControlError(SlipstreamError):
@@ -49,6 +51,7 @@ class ControlAction(StrEnum):
     UNFREEZE = "unfreeze"
     FLATTEN = "flatten"
     KILL = "kill"
+    SETTLE = "settle"
     STATUS = "status"
     LEADER_STALE = "leader_stale"
     """Set by the engine itself for a follower that resumes by hand; ``resume`` takes it back."""
@@ -63,6 +66,12 @@ class ControlCommand:
     leader: LeaderId | None = None
     symbol: str | None = None
     is_all: bool = False
+    order: str | None = None
+    """With ``settle``: the client order id of an order whose fate is unknown."""
+    filled: str | None = None
+    """With ``settle``: what of it was executed, as decimal text."""
+    price: str | None = None
+    """With ``settle``: at which average price, as decimal text."""
 
     def row(self, ts_ms: int) -> ControlRow:
         """Return the order as the store keeps it."""
@@ -73,7 +82,7 @@ class ControlCommand:
     def request(self) -> dict[str, object]:
         """Return the order as it goes over the socket."""
         wanted: dict[str, object] = {"action": str(self.action)}
-        for key in ("follower", "leader", "symbol"):
+        for key in _NAMES:
             if getattr(self, key) is not None:
                 wanted[key] = getattr(self, key)
         return wanted | ({"all": True} if self.is_all else {})
@@ -124,7 +133,7 @@ def parse_command(line: bytes) -> ControlCommand:
     if not isinstance(is_all, bool):
         raise ControlError("all: expected true or false")
     names: dict[str, str | None] = {}
-    for key in ("follower", "leader", "symbol"):
+    for key in _NAMES:
         name = wanted.get(key)
         if name is not None and not (isinstance(name, str) and 0 < len(name) <= _NAME_LENGTH_MAX):
             raise ControlError(f"{key}: expected a name of up to {_NAME_LENGTH_MAX} characters")
@@ -137,7 +146,8 @@ def parse_command(line: bytes) -> ControlCommand:
         names["symbol"],
         is_all,
     )
-    return command_of(row)
+    plain = command_of(row)
+    return replace(plain, order=names["order"], filled=names["filled"], price=names["price"])
 
 
 def _actions() -> str:
@@ -173,7 +183,7 @@ class Switches:
             self.apply(command)
 
     def apply(self, command: ControlCommand) -> None:
-        """Take one order into account; ``flatten`` and ``status`` change no switch."""
+        """Take one order into account; ``flatten``, ``settle`` and ``status`` change no switch."""
         scope = (command.follower, command.leader, command.symbol)
         action = command.action
         if action in _SETTING:

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from slipstream._core import parse_fixed
 from slipstream.domain.cohort import ActivityRow
-from slipstream.domain.ids import FollowerId, LeaderId
-from slipstream.errors import StoreError
+from slipstream.domain.ids import ClientOrderId, FollowerId, LeaderId
+from slipstream.errors import FixedError, StoreError
 from slipstream.runtime.attribution import describe, take_stock
 from slipstream.runtime.control import ControlCommand
 from slipstream.runtime.flatten import Scope, give_up_targets, held_back, reduce
@@ -24,7 +25,7 @@ from slipstream.runtime.pipeline import Pipeline
 from slipstream.runtime.signing import SigningThread
 from slipstream.runtime.stale import StaleWatch
 from slipstream.runtime.standin import Instant
-from slipstream.runtime.startup import StartLine, exposed
+from slipstream.runtime.startup import BOOKS_ROOM, StartLine, exposed
 from slipstream.runtime.status import engine_status
 from slipstream.runtime.supervisor import Supervisor
 from slipstream.runtime.switchboard import Switchboard
@@ -84,7 +85,8 @@ class Engine:
             self._keep(hub.books.run(), f"books of {hub.traits.venue}")
         for name, work in self.chores:
             self._keep(work(), name)
-        line = StartLine(list(self.followers.values()), await self._exposed(), self._on_ready)
+        followers = list(self.followers.values())
+        line = StartLine(followers, await self._exposed(), self._on_ready, self._start_pause)
         self._keep(line.run(), "start of followers")
         await line.wait_first_pass(LEADERS_WAIT_S)
         stale = self._stale_watch()
@@ -106,6 +108,14 @@ class Engine:
         except StoreError as error:
             self.log("incident", "EXPOSURE_UNREAD", {"detail": str(error)})
             return set()
+
+    def _start_pause(self, follower: Follower) -> int | None:
+        """Return how long a follower without exposure waits, to leave weight to the books."""
+        budget = self.budgets.get(follower.config.venue)
+        now_ns = self.now_ns()
+        if budget is None or budget.room(now_ns) > BOOKS_ROOM:
+            return None
+        return budget.window_left_ns(now_ns)
 
     def _on_ready(self, follower: Follower, is_late: bool) -> None:  # noqa: FBT001 - a callback
         """A follower is ready: see what is foreign to us, bring leverage in step, listen."""
@@ -239,6 +249,24 @@ class Engine:
     async def flatten(self, command: ControlCommand) -> list[str]:
         """Close what our orders built for those an order names; return what could not be done."""
         return await self._reduce(command, give_up_targets, why="flatten")
+
+    def settle_order(self, command: ControlCommand) -> list[str]:
+        """End an order of unknown fate by the operator's word; return why that cannot be."""
+        follower, name = command.follower, command.order
+        if follower is None or name is None:
+            return ["expected a follower and an order"]
+        try:
+            filled_qty = parse_fixed(command.filled or "")
+            px = None if command.price is None else parse_fixed(command.price)
+        except FixedError as error:
+            return [str(error)]
+        problem: str | None = f"no unresolved order {name} of {follower}"
+        for parts in self.parts.values():
+            for mirror in parts.mirrors:
+                if any(each.client_order_id == name for each in mirror.resolver.unresolved()):
+                    order = ClientOrderId(name)
+                    problem = mirror.resolver.settle(follower, order, filled_qty, px)
+        return [] if problem is None else [problem]
 
     async def catch_up(self, command: ControlCommand) -> list[str]:
         """Plan again the reductions that were held back."""

@@ -27,8 +27,15 @@ START_S: Final = 4.0
 
 RETRY_FIRST_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
+PAUSE_MIN_S: Final = 0.001
 LIMITED_S: Final = 1.0
 """The pause when a limit does not say for how long."""
+
+BOOKS_ROOM: Final = 240
+"""Weight a window that followers without exposure leave to books and leaders: a dozen snapshots."""
+
+PauseOf = Callable[[Follower], int | None]
+"""Returns how many nanoseconds a follower that is not urgent should wait, ``None``: none."""
 
 OnReady = Callable[[Follower, bool], None]
 """Takes a follower that is ready, and whether it had been told late before."""
@@ -53,9 +60,16 @@ class StartLine:
     """Starts followers in their order until all are ready. Owned by the engine."""
 
     def __init__(
-        self, followers: Sequence[Follower], first: set[FollowerId], on_ready: OnReady
+        self,
+        followers: Sequence[Follower],
+        first: set[FollowerId],
+        on_ready: OnReady,
+        pause_of: PauseOf = lambda _: None,
     ) -> None:
-        """Put those named in ``first`` at the head of the line."""
+        """Put those named in ``first`` at the head of the line; the others leave room in the
+        budget, which ``pause_of`` knows."""
+        self._first = first
+        self._pause_of = pause_of
         self._on_ready = on_ready
         self._line = sorted(followers, key=lambda each: each.id not in first)
         self._waiting = list(range(len(self._line)))
@@ -83,14 +97,33 @@ class StartLine:
         while self._left:
             pause_s = self._limited_until_s - loop.time()
             if pause_s > 0:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(max(pause_s, PAUSE_MIN_S))
             elif self._waiting:
                 place = heappop(self._waiting)
-                await self._start(place, group)
+                if not self._makes_room(place):
+                    await self._start(place, group)
                 self._changed.set()
             else:
                 self._changed.clear()
                 await self._changed.wait()
+
+    def _makes_room(self, place: int) -> bool:
+        """Whether a follower without exposure waits so that books can be read."""
+        follower = self._line[place]
+        pause_ns = None if follower.id in self._first else self._pause_of(follower)
+        if pause_ns is None:
+            return False
+        self._limit(place, pause_ns, "waits for the address's next window")
+        return True
+
+    def _limit(self, place: int, pause_ns: int | None, reason: str) -> None:
+        """The address's budget is used up: everybody waits, this one at its place in the line."""
+        pause_s = LIMITED_S if pause_ns is None else pause_ns / NS_PER_S
+        until_s = asyncio.get_running_loop().time() + pause_s
+        self._limited_until_s = max(self._limited_until_s, until_s)
+        heappush(self._waiting, place)
+        for each in sorted(self._unheard):
+            self._tried(each, reason)
 
     async def _start(self, place: int, group: asyncio.TaskGroup) -> None:
         follower = self._line[place]
@@ -98,14 +131,7 @@ class StartLine:
             async with asyncio.timeout(START_S):
                 await follower.start()
         except RateLimited as error:
-            pause_s = LIMITED_S
-            if error.retry_after_ns is not None:
-                pause_s = error.retry_after_ns / NS_PER_S
-            until_s = asyncio.get_running_loop().time() + pause_s
-            self._limited_until_s = max(self._limited_until_s, until_s)
-            heappush(self._waiting, place)
-            self._tried(place, str(error))
-            self._all_wait(error)
+            self._limit(place, error.retry_after_ns, str(error))
         except TimeoutError:
             self._again(place, f"no answer in {START_S:g} s", group)
         except SlipstreamError as error:
@@ -126,11 +152,6 @@ class StartLine:
         await asyncio.sleep(pause_s)
         heappush(self._waiting, place)
         self._changed.set()
-
-    def _all_wait(self, error: RateLimited) -> None:
-        """The address's budget is used up: whoever was not tried yet waits as well."""
-        for place in list(self._unheard):
-            self._tried(place, str(error))
 
     def _tried(self, place: int, reason: str | None) -> None:
         if place not in self._unheard:

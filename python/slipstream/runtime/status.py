@@ -46,11 +46,24 @@ def engine_status(engine: "Engine") -> dict[str, object]:
         }
         for name, budget in engine.budgets.items()
     ]
+    unresolved = [
+        {
+            "leader": leader,
+            "follower": each.follower,
+            "order": each.client_order_id,
+            "symbol": each.symbol,
+            "age_s": each.age_ns // NS_PER_S,
+        }
+        for leader, parts in engine.parts.items()
+        for mirror in parts.mirrors
+        for each in mirror.resolver.unresolved()
+    ]
     stats = engine.store.stats()
     return {
         "leaders": leaders,
         "followers": [_follower(each, now_ns) for each in engine.followers.values()],
         "venues": venues,
+        "unresolved": unresolved,
         "commits": stats.commit_count,
         "store_errors": stats.error_count,
         "log_lines_lost": stats.journal_lost_count,

@@ -44,6 +44,9 @@ class Floor(Protocol):
     async def catch_up(self, command: ControlCommand) -> list[str]:
         """Plan again the reductions that were held back."""
 
+    def settle_order(self, command: ControlCommand) -> list[str]:
+        """End an order of unknown fate by the operator's word; return why that cannot be."""
+
     def status(self) -> dict[str, object]:
         """Return how everything stands, as plain JSON values."""
 
@@ -114,6 +117,8 @@ class Switchboard:
         if command.action is ControlAction.LEADER_STALE:
             raise ControlError("leader-stale: set by the engine only; close-only does the same")
         self._check(command, floor)
+        if command.action is ControlAction.SETTLE:
+            return await self._settle(command, floor)
         if command.action is ControlAction.FLATTEN and not _is_scoped(command):
             raise ControlError("flatten: expected a follower, a leader, a symbol or all")
         await self._store.save_control(command.row(self._wall_ms()))
@@ -132,6 +137,16 @@ class Switchboard:
         if problems:
             message = f"{describe(command)}: {'; '.join(problems)}"
         return ControlReply(ok=not problems, message=message, payload={"switches": self.listed()})
+
+    async def _settle(self, command: ControlCommand, floor: Floor) -> ControlReply:
+        if None in (command.follower, command.order, command.filled):
+            raise ControlError("settle: expected a follower, an order and what of it was filled")
+        self._log(command)
+        await self._store.flush()
+        self._tell(f"control: {describe(command)}")
+        problems = floor.settle_order(command)
+        message = f"{describe(command)}: {'; '.join(problems) or 'done'}"
+        return ControlReply(ok=not problems, message=message)
 
     async def latch(self, leader: LeaderId, follower: FollowerId) -> None:
         """Stop a follower's opens under a leader until ``resume``, durably first.
@@ -173,7 +188,7 @@ class Switchboard:
                     leader=command.leader,
                     follower=command.follower,
                     reason=command.action.value.upper(),
-                    payload={"symbol": command.symbol, "all": command.is_all},
+                    payload=_payload(command),
                 )
             ]
         )
@@ -199,10 +214,18 @@ def describe(command: ControlCommand) -> str:
             ("follower", command.follower),
             ("leader", command.leader),
             ("symbol", command.symbol),
+            ("order", command.order),
         )
         if value is not None
     ]
     return " ".join([command.action.value.replace("_", "-"), *(scope or ["everybody"])])
+
+
+def _payload(command: ControlCommand) -> dict[str, object]:
+    payload: dict[str, object] = {"symbol": command.symbol, "all": command.is_all}
+    if command.order is not None:
+        payload |= {"order": command.order, "filled": command.filled, "price": command.price}
+    return payload
 
 
 def _is_scoped(command: ControlCommand) -> bool:

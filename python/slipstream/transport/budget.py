@@ -105,6 +105,14 @@ class AddressBudget:
         """Stop everything until an instant: the host said so."""
         self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
 
+    def room(self, now_ns: TimeNs) -> int:
+        """Return the weight that calls which are not urgent may still take in this window."""
+        if now_ns < self._blocked_until_ns:
+            return 0
+        if now_ns >= self._window_end_ns:
+            self._roll(now_ns)
+        return max(0, self._window_max - self._reserve - self._used)
+
     def window_left_ns(self, now_ns: TimeNs) -> int:
         """Return the rest of the running window."""
         if now_ns >= self._window_end_ns:
