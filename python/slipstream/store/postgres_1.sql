@@ -84,9 +84,6 @@ CREATE INDEX leg_open ON slipstream.leg (intent_id) WHERE status = 'claimed';
 -- Legs that waited for their lane: looked for in the log at every start, however old.
 CREATE INDEX leg_waiting ON slipstream.leg (intent_id, follower_id) WHERE status = 'waiting';
 
--- Legs that waited for their lane: looked for in the log at every start, however old.
-CREATE INDEX leg_waiting ON slipstream.leg (intent_id, follower_id) WHERE status = 'waiting';
-
 CREATE TABLE slipstream.lane (
     leader_id       TEXT COLLATE "C" NOT NULL,
     symbol          TEXT COLLATE "C" NOT NULL,
@@ -127,10 +124,6 @@ CREATE TABLE slipstream.activity (
     prev_hash       BYTEA NOT NULL,
     hash            BYTEA NOT NULL
 );
-
--- What the log tells of an intent and of its followers.
-CREATE INDEX activity_by_intent ON slipstream.activity (intent_id, follower_id)
-    WHERE intent_id IS NOT NULL;
 
 -- What the log tells of an intent and of its followers.
 CREATE INDEX activity_by_intent ON slipstream.activity (intent_id, follower_id)
