@@ -299,3 +299,68 @@ def test_after_all_streams_broke_leaders_are_back_first_and_nobody_exceeds_the_a
     assert min(back.values()) > 2
     assert max(back.values()) < 200
     assert max(used) <= 100
+
+
+def follow_book(world: World, ages_ns: list[int | None]) -> None:
+    """Note the age of a book each ten milliseconds; ``None`` while there is none."""
+    view = world.engine.hubs["aster"].books.view(BTC)
+    ages_ns.append(None if view is None else world.loop.now_ns - view.ts_ns)
+    world.loop.call_later(0.01, follow_book, world, ages_ns)
+
+
+def test_a_market_that_stands_still_stays_open_on_the_venue_s_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ages_ns: list[int | None] = []
+
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(6)
+        monkeypatch.setattr(world.venue.makers[BTC], "step", lambda _: None)
+        await world.until(10)
+        follow_book(world, ages_ns)
+        await world.until(40)
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(42)
+
+    world = run(play)
+    known = [age for age in ages_ns if age is not None]
+    assert len(known) == len(ages_ns)
+    assert max(known) < 2 * NS_PER_S
+    assert {*world.reasons("f00"), *world.reasons("f01")} == {None}
+
+
+def test_a_venue_that_shows_an_old_book_as_its_newest_stops_opens() -> None:
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(6)
+        world.fault("stale_book", symbol=BTC)
+        await world.until(11)
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(13)
+
+    world = run(play)
+    assert world.reasons("f00") == world.reasons("f01") == [None, "BOOK_STALE"]
+
+
+def test_a_book_that_is_always_broken_costs_a_bounded_weight() -> None:
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(6)
+        world.fault("crossed_book", symbol=BTC)
+        await world.until(61)
+        first = snapshots(world)
+        await world.until(121)
+        assert 3 < snapshots(world) - first < 14
+        assert first < 30
+        assert world.engine.hubs["aster"].books.view(BTC) is None
+
+    run(play)
+
+
+def snapshots(world: World) -> int:
+    """Return how often the venue was asked for a whole book."""
+    return sum(
+        line["kind"] == "request" and line["route"] == "depth"
+        for line in world.venue_lines()
+    )
