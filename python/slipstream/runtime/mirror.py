@@ -432,6 +432,7 @@ class Mirror:
         if beside is None:
             detail = f"{event.symbol}: more is held than wanted and no price is known"
             self._journal.incident("EXIT_HELD_BACK", follower=leg.member.follower, detail=detail)
+            self._later(TimeNs(RETRY_MAX_NS), lambda: self._reduce_left_over(leg))
             return False
         self.cohort.reduce_first(beside, leg.row)
         self._queue(beside, leg.row, reductions_only=True)
