@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slipstream.commands.output import emit, note
-from slipstream.errors import ConfigError
+from slipstream.errors import ConfigError, StoreError
 from slipstream.runtime import drillsite, points
 from slipstream.runtime.drill import DrillSettings, run_crashes, run_cuts
 from slipstream.runtime.drillcuts import DISRUPTIONS, cut_plans
@@ -71,8 +71,8 @@ def drill(
     Exit status: 0 = all four are zero, 1 = something was found, 2 = usage. A drill is repeated
     with the same --seed and --first; which process wins a race differs.
     """
-    if database is not None and not database.startswith("postgresql://"):
-        raise ConfigError("--database: expected a postgresql:// URL (SQLite is the default)")
+    if database is not None:
+        _check(database)
     settings = DrillSettings(seed, database, jobs, keep=evidence)
     counts = uvloop.run(_run(kind, runs, first, settings))
     told = summary(kind, counts, settings)
@@ -81,6 +81,17 @@ def drill(
         note(finding)
     if not counts.is_kept:
         sys.exit(EXIT_FOUND)
+
+
+def _check(database: str) -> None:
+    """Refuse what is no PostgreSQL server, or carries a secret."""
+    # Imported here: a drill on SQLite loads no driver.
+    from slipstream.store.postgres_url import parse_postgres_url  # noqa: PLC0415
+
+    try:
+        parse_postgres_url(database)
+    except StoreError as error:
+        raise ConfigError(f"--database: {error}") from error
 
 
 async def _run(kind: DrillKind, runs: int, first: int, settings: DrillSettings) -> DrillCounts:

@@ -14,7 +14,7 @@ from typing import Final
 
 from slipstream.errors import SlipstreamError
 from slipstream.runtime import drillsite as site
-from slipstream.runtime.drillcuts import ORDER_ROUTE, CutPlan, Site, disrupt, restore
+from slipstream.runtime.drillcuts import DEAD, ORDER_ROUTE, CutPlan, Site, disrupt, restore
 from slipstream.runtime.drilljudge import (
     ACTIVITY_FILE,
     VENUE_FILE,
@@ -44,6 +44,9 @@ LAST_CHANCE_S: Final = 1.5
 START_CHANCE_S: Final = 3.0
 LAST_TRADES: Final = 4
 SETTLE_S: Final = 40.0
+NOTICE_S: Final = 30.0
+"""A silent stream is given up within 15 s and dialled again."""
+
 SETTLE_LOOK_S: Final = 0.1
 SETTLED_LOOKS: Final = 5
 LOST_SHARE: Final = 0.15
@@ -292,6 +295,8 @@ async def play_cuts(drill: Drill, plan: CutPlan) -> None:
             drill.steps.append(f"{step.name} after {drill.trade_count} trades")
             for _ in range(step.trades):
                 await drill.trade()
+            if step.name == DEAD and not await daemon.wait_back(drill.leaders, NOTICE_S):
+                drill.find(f"a dead stream of a leader was not replaced in {NOTICE_S:g} s")
             await restore(at)
             await drill.trade()
         # What a stream lost in silence is found at the next event.

@@ -24,6 +24,8 @@ TRADES: Final = (3, 5)
 """Trades of the leader during one."""
 
 SHARE: Final = 0.4
+DEAD: Final = "streams-dead"
+"""Open sockets on which nothing comes any more: only an application's heartbeat finds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ async def _stall_all(at: Site) -> None:
 
 async def _stall_streams(at: Site) -> None:
     at.proxy.stall(streams=True, calls=False)
+
+
+async def _deaden(at: Site) -> None:
+    at.proxy.deaden()
 
 
 async def _half_close(at: Site) -> None:
@@ -122,6 +128,7 @@ DISRUPTIONS: Final[Mapping[str, Disrupt]] = {
     "calls-cut": _cut_calls,
     "sockets-stalled": _stall_all,
     "streams-stalled": _stall_streams,
+    DEAD: _deaden,
     "streams-half-closed": _half_close,
     "connections-refused": _refuse,
     "streams-ended-by-venue": _venue_disconnects,

@@ -21,6 +21,8 @@ class _Link:
     is_stream: bool = False
     is_half_closed: bool = False
     """The daemon was told that nothing more comes; what comes is dropped."""
+    is_dead: bool = False
+    """Open for ever, and nothing passes any more."""
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def abort(self) -> None:
@@ -76,11 +78,18 @@ class Proxy:
         for link in self._chosen(streams=streams, calls=calls):
             link.flowing.clear()
 
+    def deaden(self) -> None:
+        """Let nothing pass any more on the streams there are; they stay open."""
+        for link in self._chosen(streams=True, calls=False):
+            link.is_dead = True
+            link.flowing.clear()
+
     def flow(self) -> None:
         """Let everything pass that was held back."""
         self._is_stalled.clear()
         for link in self._links:
-            link.flowing.set()
+            if not link.is_dead:
+                link.flowing.set()
 
     def half_close(self) -> None:
         """End the daemon's way in of every stream; its way out stays open."""

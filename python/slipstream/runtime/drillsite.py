@@ -229,6 +229,14 @@ class Daemon:
             raise SlipstreamError(f"the daemon was not ready in {READY_S:g} s") from None
         return not self.is_over
 
+    async def wait_back(self, count: int, timeout_s: float) -> bool:
+        """Wait until so many streams more were lost and came back; return whether in time."""
+        wanted = len(self.back_s) + count
+        deadline_s = time.monotonic() + timeout_s
+        while len(self.back_s) < wanted and time.monotonic() < deadline_s:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
+        return len(self.back_s) >= wanted
+
     async def wait_over(self, timeout_s: float) -> bool:
         """Wait for its end; return whether it came in time."""
         try:
