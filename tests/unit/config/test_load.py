@@ -280,3 +280,14 @@ def test_every_mode_becomes_a_sizing_rule(lines: str, mode: SizingMode) -> None:
     assert sizing_rule(found).mode == mode
     assert sizing_rule(found).needs_leader_margin is (mode in NEEDING_MARGIN)
     assert isinstance(follower_limits(found), FollowerLimits)
+
+
+def test_who_resumes_after_a_silence_and_how_long_it_must_be() -> None:
+    plain = parse_config(LEADER + FOLLOWER + mirror()).followers[0]
+    assert (plain.stale_resume, plain.stale_after_ns) == ("auto", 60 * 10**9)
+    manual = FOLLOWER + 'stale_resume = "manual"\nstale_after = "5m"\n'
+    follower = parse_config(LEADER + manual + mirror()).followers[0]
+    assert (follower.stale_resume, follower.stale_after_ns) == ("manual", 300 * 10**9)
+    assert "stale_resume: expected one of auto, manual" in refusal(
+        LEADER + FOLLOWER + 'stale_resume = "later"\n' + mirror()
+    )
