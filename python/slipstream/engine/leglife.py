@@ -274,6 +274,8 @@ def _order_payload(attempt: Attempt) -> dict[str, object]:
     return {
         "client_order_id": request.client_order_id,
         "attempt": attempt.number,
+        # In hedge mode the orders of one leg may be on both sides.
+        "side": plan.side.name,
         "qty": request.qty_text,
         "limit_px": request.limit_px_text,
         "is_reduction": request.is_reduction,

@@ -278,7 +278,7 @@ class Activity:
             attempt=order["attempt"],
             rank=payload.get("rank", 0),
             symbol=payload["symbol"],
-            side=payload["side"],
+            side=order.get("side", payload["side"]),
             is_reduction=order["is_reduction"],
             qty=Decimal(order["qty"]),
             limit_px=Decimal(order["limit_px"]),
