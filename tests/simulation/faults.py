@@ -234,7 +234,7 @@ def _stream_ends(chaos: Chaos, kind: str) -> None:
 
 
 def _skew(chaos: Chaos, kind: str) -> None:
-    ms = chaos.source.choice((-1, 1)) * chaos.source.choice((300, 900, 4_000, 12_000))
+    ms = chaos.source.choice((-1, 1)) * chaos.source.choice((300, 900, 2_000, 4_000))
     chaos.world.fault("clock_skew", ms=ms)
     chaos.struck[kind] += 1
 

@@ -31,6 +31,8 @@ STEP_COUNT_MIN: Final = 14
 CLOSE_AT, FLIP_AT, BURST_AT = 6, 9, 11
 """Steps that are a full close, a flip and a burst in every schedule."""
 ENGINE_WAIT_S: Final = 90.0
+FIRST_TRADE_S: Final = 6.0
+"""More than a venue's clock is ever put back, or its fills came from before the mirror began."""
 CALM_S: Final = 6.0
 CALM_MAX_S: Final = 260.0
 """An unknown order is given up for absent within a minute or two; a follower that could not
@@ -283,6 +285,7 @@ class Run:
         self.watch.begin()
         self.lives.begin()
         await self.until_quiet(ENGINE_WAIT_S, 1)
+        await asyncio.sleep(FIRST_TRADE_S)
         for step in self.plan.steps:
             await self._take(step)
         await self._rest()
