@@ -38,4 +38,4 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
     """Return the URL of an empty database."""
-    return postgres_server.make_database()
+    return postgres_server.emptied_database()

