@@ -36,7 +36,10 @@ def overcommits(told: Activity, seen: VenueRecord) -> Iterator[str]:
         lambda: defaultdict(list)
     )
     for claim in told.claims.values():
-        if claim.has_depth and claim.key in seen.orders:
+        order = seen.orders.get(claim.key)
+        if order is None or seen.was_false(order, age_ns=told.reference_age_ns_max):
+            continue
+        if claim.has_depth:
             group = (*claim.planned_with, claim.book_sequence)
             sides[claim.symbol, claim.side][group].append(claim)
     for (symbol, side), groups in sides.items():

@@ -5,7 +5,7 @@ names: from the last whole book before it. Fills are summed as they pass.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -18,6 +18,8 @@ BookKey = tuple[str, int]
 IGNORED_KINDS: Final = ("request", "stream", "admin", "signature")
 FOREIGN_NAMES: Final = ("autoclose-", "adl_autoclose", "web_", "ios_", "android_")
 """How client order ids begin that the venue or a person at its page gave (Aster, 2026-07)."""
+FALSE_BOOKS: Final = ("crossed_book", "empty_book")
+"""Faults by which the simulated venue publishes what its book never was."""
 
 
 @dataclass(slots=True)
@@ -157,6 +159,7 @@ class VenueRecord:
         self.foreign: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
         """Signed fills of orders that the venue or a person made, by (account, symbol)."""
         self.leader_fills: list[LeaderFill] = []
+        self._false_ns: dict[str, list[int]] = defaultdict(list)
         books: dict[str, BookHistory] = defaultdict(BookHistory)
         for line in lines:
             match line["kind"]:
@@ -169,8 +172,13 @@ class VenueRecord:
                         self._take_leader_fill(line)
                 case "order" if line["account"] in accounts:
                     self._take_order(line)
+                case "fault" if line["fault"] in FALSE_BOOKS and "event" not in line:
+                    self._false_ns[line["symbol"]].append(line["ns"])
         self.books: dict[BookKey, BookState] = {}
         self.superseded_ns: dict[BookKey, int] = {}
+        self._keep_books(books, named)
+
+    def _keep_books(self, books: Mapping[str, BookHistory], named: Collection[BookKey]) -> None:
         for symbol, history in books.items():
             sequences = {sequence for name, sequence in named if name == symbol}
             for sequence, book in history.at(sequences).items():
@@ -178,6 +186,10 @@ class VenueRecord:
                 ns = history.superseded_ns(sequence)
                 if ns is not None:
                     self.superseded_ns[symbol, sequence] = ns
+
+    def was_false(self, order: VenueOrder, *, age_ns: int) -> bool:
+        """Whether the venue published another book than its own shortly before an order came."""
+        return any(0 <= order.arrival_ns - ns <= age_ns for ns in self._false_ns[order.symbol])
 
     def _take_fill(self, line: Line) -> None:
         lane = (line["account"], line["symbol"])

@@ -145,6 +145,21 @@ def test_says_what_it_cannot_judge(order: Line) -> None:
     assert found.findings[0].startswith("unjudged: a-2")
 
 
+@pytest.mark.parametrize(("age_ms", "expected"), [(7_000, (0, 1)), (7_001, (1, 0))])
+def test_a_false_book_of_the_venue_excuses_nobody_for_long(
+    age_ms: int, expected: tuple[int, int]
+) -> None:
+    evidence = Evidence()
+    _limit(evidence, "a-2", "97.99")
+    arrival_ns = 8_000 * MS
+    evidence.at_venue("a-2")["arrival_ns"] = arrival_ns
+    evidence.orders("a-2")["reference_sequence"] = 7
+    ns = arrival_ns - age_ms * MS
+    evidence.venue.append({"kind": "fault", "fault": "crossed_book", "symbol": "XUSDT", "ns": ns})
+    found = evidence.count()
+    assert (found.slippage_breaches, found.unjudged) == expected
+
+
 def _order_missing_in_the_activity(evidence: Evidence) -> None:
     evidence.order(ALICE, "a-9 BUY 1 101", fills=[], at=7)
 
