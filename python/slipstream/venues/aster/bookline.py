@@ -93,7 +93,6 @@ class BookLine:
         self._repairs = {symbol: _Repair(feed.access) for symbol in books}
         self._wake = asyncio.Event()
         self._message_id = 0
-        self.has_heard = False
 
     def is_ready_for(self, old: Mapping[str, SymbolBook]) -> bool:
         """Whether every book and mark that stands there stands here."""
@@ -278,7 +277,6 @@ class BookLine:
             book.on_diff(frame, received_ns)
             if book.gap_count != gaps:
                 self._feed.on_report(f"book of {name} broke: {book.fault}")
-        self.has_heard = True
 
     def _on_refused(self, error: errors.DecodeError) -> None:
         """A frame that cannot be read: a lost diff shows as a gap in the next one."""

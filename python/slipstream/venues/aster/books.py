@@ -26,6 +26,8 @@ _STREAMS_PER_SYMBOL: Final = 3
 _SYMBOLS_PER_SOCKET: Final = limits.STREAMS_PER_SOCKET // _STREAMS_PER_SYMBOL
 _LOOK_NS: Final = 100 * NS_PER_MS
 _REDIAL_RETRY_NS: Final = 60 * NS_PER_S
+_STEADY_NS: Final = 10 * NS_PER_S
+"""Sockets that live shorter are dialled less and less often: each one costs snapshots."""
 
 
 def _report_nothing(_what: str) -> None:
@@ -137,13 +139,15 @@ class _Shard:
 
     async def run(self) -> None:
         """Dial, follow, and dial again."""
+        clock = self._terms.access.clock
         while True:
             self._line = BookLine(self._terms, dict(self._books))
+            began_ns = clock.now_ns()
             try:
                 await self._follow(self._line)
             except (errors.FeedError, errors.VenueError) as error:
                 self._terms.on_report(f"book stream: {error}")
-            if self._line.has_heard:
+            if clock.now_ns() - began_ns >= _STEADY_NS:
                 self._backoff.reset()
             for book in self._books.values():
                 book.on_lost()

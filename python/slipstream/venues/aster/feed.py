@@ -34,7 +34,8 @@ __all__ = ["AsterAccountFeed"]
 _REDIAL_RETRY_NS: Final = 60 * NS_PER_S
 _KEY_RETRY_NS: Final = 10 * NS_PER_S
 _STEADY_NS: Final = 10 * NS_PER_S
-"""A session that lived this long is dialled again at once when only its key is gone."""
+"""A session that lived this long is no part of a row of failures: each one that is dialled costs
+readings of the account."""
 
 _MESSAGE_SIZE_MAX: Final = 1024 * 1024
 _KEY_EXPIRED: Final = "listen key expired"
@@ -131,7 +132,10 @@ class AsterAccountFeed:
         now_ns = self._clock.now_ns()
         self._push([FeedDown(reason, now_ns)])
         self._abort_all()
-        if reason != _KEY_EXPIRED or now_ns - opened_ns < _STEADY_NS:
+        is_steady = now_ns - opened_ns >= _STEADY_NS
+        if is_steady:
+            self._backoff.reset()
+        if reason != _KEY_EXPIRED or not is_steady:
             await asyncio.sleep(self._backoff.next_delay_ns() / NS_PER_S)
 
     def redial(self, reason: str) -> None:
@@ -298,14 +302,12 @@ class AsterAccountFeed:
         except errors.DecodeError as error:
             session.end(str(error))
         if events:
-            self._backoff.reset()
             self._push(events)
 
     def _on_heartbeat_reply(self, session: _Session) -> None:
         """From now on silence of messages counts, not only of the socket."""
         if session.socket is not None:
             session.socket.is_held_to_messages = True
-        self._backoff.reset()
 
     def _push(self, events: list[AccountEvent]) -> None:
         if self._sink is not None:
