@@ -155,7 +155,7 @@ class _Shard:
 
     async def _follow(self, line: BookLine) -> None:
         """Follow on one line, and on those that replace it in time, until one ends."""
-        running = asyncio.ensure_future(line.run())
+        running = asyncio.create_task(line.run())
         wait_ns = self._terms.redial_ns
         try:
             while True:
@@ -168,7 +168,7 @@ class _Shard:
         finally:
             await _end(running)
 
-    async def _replace(self, old: asyncio.Future[None]) -> asyncio.Future[None] | None:
+    async def _replace(self, old: asyncio.Task[None]) -> asyncio.Task[None] | None:
         """Follow everything on a new socket too, and change over once all its books stand.
 
         Until then nobody sees the new books; the old ones stay in step meanwhile. If the old
@@ -177,7 +177,7 @@ class _Shard:
         """
         books = {symbol: self._terms.new_book(symbol) for symbol in self._books}
         line = self._next = BookLine(self._terms, books)
-        fresh = asyncio.ensure_future(line.run())
+        fresh = asyncio.create_task(line.run())
         try:
             while not (line.is_ready_for(self._books) or old.done() or fresh.done()):
                 await asyncio.wait((old, fresh), timeout=_LOOK_NS / NS_PER_S)
@@ -201,7 +201,7 @@ class _Shard:
         return min(_REDIAL_RETRY_NS, self._terms.redial_ns)
 
 
-async def _end(task: asyncio.Future[None]) -> None:
+async def _end(task: asyncio.Task[None]) -> None:
     """Cancel a line and wait until its socket is closed; its own failure is no news any more."""
     task.cancel()
     await asyncio.wait((task,))
