@@ -250,6 +250,18 @@ def test_a_fill_stays_subtracted_until_a_later_view() -> None:
         reservation.settle(token, filled_qty=6, venue_ts_ms=7)
 
 
+def test_a_newer_view_counts_although_the_venues_clock_was_put_back() -> None:
+    reservation = DepthReservation(view_of(loaded({}, {600: 10}, venue_ts_ms=9, sequence=10)))
+    reservation.refresh(view_of(loaded({}, {600: 4}, venue_ts_ms=5, sequence=11)))
+    assert reservation.walk(Side.BUY, 10).filled_qty == 4
+
+
+def test_an_older_view_is_not_counted_on() -> None:
+    reservation = DepthReservation(view_of(loaded({}, {600: 4}, venue_ts_ms=9, sequence=11)))
+    reservation.refresh(view_of(loaded({}, {600: 10}, venue_ts_ms=5, sequence=10)))
+    assert reservation.walk(Side.BUY, 10).filled_qty == 4
+
+
 def test_a_leaders_fill_that_the_view_shows_is_not_subtracted_again() -> None:
     reservation = DepthReservation(view_of(loaded({}, {600: 10}, venue_ts_ms=5)))
     reservation.take_foreign(Side.BUY, 3, venue_ts_ms=4)

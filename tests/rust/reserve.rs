@@ -70,7 +70,7 @@ fn view(bids: &BTreeMap<i64, i64>, asks: &BTreeMap<i64, i64>, venue_ts_ms: i64) 
     let bids: Vec<Level> = bids.iter().rev().map(level).collect();
     let asks: Vec<Level> = asks.iter().map(level).collect();
     let stamp = BookStamp {
-        sequence: 1,
+        sequence: u64::try_from(venue_ts_ms).expect("venue time is positive"),
         ts_ns: 0,
         venue_ts_ms,
     };

@@ -140,10 +140,13 @@ impl DepthReservation {
 
     /// Takes over a newer view; what is outstanding is subtracted from it again.
     ///
-    /// A view of older venue time than the one held is ignored: it cannot show more, and depth
-    /// that was released must not be counted again from before it was taken.
+    /// A view that is older than the one held, by sequence and by venue time, is ignored: it
+    /// cannot show more, and depth that was released must not be counted again from before it was
+    /// taken. Venue time alone does not tell: a venue's clock may be put back.
     pub fn refresh(&mut self, view: BookView) {
-        if view.venue_ts_ms() != 0 && view.venue_ts_ms() < self.view.venue_ts_ms() {
+        let is_timed = view.venue_ts_ms() != 0;
+        let is_earlier = view.venue_ts_ms() < self.view.venue_ts_ms();
+        if is_timed && is_earlier && view.sequence() < self.view.sequence() {
             return;
         }
         self.view = view;
