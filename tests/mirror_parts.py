@@ -294,7 +294,8 @@ class HandResolver(Resolver):
     def bind(self, on_resolved: Callable[[Leg, OrderReport | None, TimeNs], None]) -> None:
         self.resolve = on_resolved
 
-    def add(self, leg: Leg) -> None:
+    def add(self, leg: Leg, *, since_ms: VenueMs | None = None) -> None:
+        del since_ms
         self.asked.append(leg)
 
 

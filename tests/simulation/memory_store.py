@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from simulation.virtual_loop import EPOCH_US, START_NS
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult, LegRow, LegStatus
-from slipstream.domain.ids import IntentId, LeaderId
+from slipstream.domain.ids import FollowerId, IntentId, LeaderId
 from slipstream.domain.intent import MirrorIntent
 from slipstream.errors import StoreError
 from slipstream.store.base import (
@@ -288,7 +288,17 @@ class MemoryStore:
             for name in sorted(names, key=places.__getitem__)
         ]
         rows.sort(key=lambda row: (places[row.intent_id], *row[1:4]))
-        return Untold(intents, rows)
+        return Untold(intents, rows, self._order_ids(rows) if is_open else [])
+
+    def _order_ids(self, rows: Sequence[LedgerLeg]) -> list[tuple[FollowerId, str]]:
+        followers = {row.follower_id for row in rows}
+        return [
+            (key.follower_id, each.result.venue_order_id)
+            for key, each in self.ledger.legs.items()
+            if key.follower_id in followers
+            and each.result is not None
+            and each.result.venue_order_id
+        ]
 
     def _ledger_intent(self, leader: LeaderId, name: IntentId, *, is_told: bool) -> LedgerIntent:
         intent, recorded_ms = self.ledger.intents.get(name), self.ledger.worked_on[name]
@@ -353,6 +363,7 @@ class MemoryStore:
                 for (whose, symbol), cursor in ledger.cursors.items()
                 if whose == leader
             },
+            tuple({intent.symbol: intent.id for intent in mine}.items()),
         )
 
     async def controls(self) -> list[ControlRow]:

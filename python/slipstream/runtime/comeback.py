@@ -9,20 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from slipstream._core import LaneState
 from slipstream.config.model import LeaderConfig, MirrorConfig
 from slipstream.config.rules import sizing_rule
 from slipstream.domain.cohort import LegResult
 from slipstream.domain.ids import FollowerId, LeaderId, VenueId, parse_fill_key
 from slipstream.domain.instrument import Instrument
-from slipstream.engine.cohort import Cohort
 from slipstream.engine.leader import LeaderTracker
 from slipstream.engine.position import LaneKey
 from slipstream.runtime import points
-from slipstream.runtime.follower import Follower
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
-from slipstream.runtime.recovery import POSITION_SIDES, Claim
+from slipstream.runtime.restored import POSITION_SIDES
 from slipstream.store.base import LeaderHistory, RecordResult, Store
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_S
@@ -73,40 +70,9 @@ def go_on(tracker: LeaderTracker, history: LeaderHistory, *, oldest_ms: int) -> 
     return True
 
 
-async def restore_lanes(
-    store: Store,
-    leader: LeaderId,
-    cohorts: Sequence[Cohort],
-    followers: Mapping[FollowerId, Follower],
-) -> list[Claim]:
-    """Take over every lane as the ledger left it; return the claims without an outcome.
-
-    Raises:
-        StoreError: the ledger cannot be read.
-        CoreError: a lane in it is none.
-    """
-    for row in await store.lanes(leader):
-        for cohort in cohorts:
-            index = cohort.row_of(row.follower_id)
-            if index is not None:
-                cohort.table.restore_lane(
-                    index, cohort.symbol_index(row.symbol), LaneState.decode(row.lane)
-                )
-    claims = [
-        Claim(leg, cohort, index, followers[leg.follower_id])
-        for leg in await store.open_legs(leader)
-        for cohort in cohorts
-        if (index := cohort.row_of(leg.follower_id)) is not None
-    ]
-    for follower in followers.values():
-        for membership in follower.memberships:
-            if membership.cohort in cohorts:
-                follower.doubted |= membership.cohort.symbols.keys()
-    return claims
-
-
 async def retire(mirrors: Sequence[Mirror], journal: Journal, clock: Clock) -> None:
-    """Let the orders that are out end before the ledger is read again, and tell of the rest."""
+    """Let the orders that are out end before the ledger is read again; what is left is known from
+    there."""
     deadline_ns = clock.now_ns() + ORDERS_END_NS
     is_busy = True
     while is_busy and clock.now_ns() < deadline_ns:
@@ -114,7 +80,6 @@ async def retire(mirrors: Sequence[Mirror], journal: Journal, clock: Clock) -> N
         await asyncio.sleep(LOOK_S if is_busy else 0)
     for mirror in mirrors:
         await mirror.resolver.close()
-        mirror.end_unfinished()
     journal.drain()
 
 

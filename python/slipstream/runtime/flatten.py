@@ -70,8 +70,8 @@ def _without_targets(lane: LaneState) -> LaneState:
 
 
 def held_back(mirror: Mirror, scope: Scope) -> dict[str, list[int]]:
-    """Return the rows, by symbol, that hold a lot or more beyond what is wanted, but for those whose
-    next plan is waiting anyway."""
+    """Return the rows, by symbol, that hold a lot or more beyond what is wanted, without those that
+    are to be planned anyway."""
     found: dict[str, list[int]] = {}
     wishes = mirror.cohort.wishes
     for symbol, index, states in lanes(mirror, scope):

@@ -1,165 +1,385 @@
-"""Claims that an earlier process left without an outcome.
+"""What an earlier process left: claims without an outcome, legs never told of, lanes that waited.
 
-A claim is durable before the first byte leaves, so a claim without an outcome may be an order at
-the venue. It is asked about by its client order id; until the venue says how it ended the lane
-stays unknown and blocks increases. It is never sent again.
+All of it is in the ledger, and all of it goes the way it would have gone in that process. A claim
+without an outcome is an order of unknown fate; it is never sent again. A leg whose line died with
+the process is told. A leg of the leader's newest event that waited goes on waiting.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
-from slipstream._core import PositionSide
-from slipstream.domain.cohort import LegResult
-from slipstream.domain.ids import FollowerId
-from slipstream.domain.order import OrderReport
-from slipstream.domain.outcome import LegEnd
-from slipstream.engine.cohort import Cohort
-from slipstream.errors import FeedError, VenueError
+from slipstream._core import LaneState, PositionSide
+from slipstream.domain.ids import FollowerId, IntentId, LeaderId
+from slipstream.engine.cohort import Event, Member
+from slipstream.engine.lane import excess_qty
+from slipstream.engine.leglife import Leg
 from slipstream.runtime.follower import Follower
-from slipstream.store.base import OpenLeg
-from slipstream.transport.clock import Clock
-
-POSITION_SIDES: Final = (PositionSide.NET, PositionSide.LONG, PositionSide.SHORT)
-"""By value, as the ledger keeps them."""
+from slipstream.runtime.journal import Journal
+from slipstream.runtime.mirror import Mirror
+from slipstream.runtime.restored import (
+    POSITION_SIDES,
+    Instants,
+    restored_event,
+    restored_intent,
+    restored_leg,
+)
+from slipstream.store.base import LedgerIntent, LedgerLeg, Store, Untold
+from slipstream.units import TimeNs, VenueMs
 
 REASON: Final = "RECOVERED"
-ABSENT: Final = "ABSENT"
-ASK_PAUSE_S: Final = 2.0
-ASK_PAUSE_MAX_S: Final = 60.0
-SKEW_MS: Final = 2_000
+SUPERSEDED: Final = "SUPERSEDED"
+SHRUNK: Final = "POSITION_SHRUNK"
+"""Rows of this reason are no legs: an incident told of them."""
 
-Report = Callable[[str, FollowerId, str], None]
-"""Takes (kind, follower, detail) of an incident."""
+LIVE: Final = "live"
+BESIDE_MS: Final = 3_600_000
+"""A claim that stands beside the leader's events was made at most this long before its intent was
+last worked on."""
+
+LONG_AGO_NS: Final = 10**15
+"""Older than any order may be that opens."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A claim and the lane it belongs to."""
+class Place:
+    """A follower's place under the leader."""
 
-    leg: OpenLeg
-    cohort: Cohort
-    row: int
-    follower: Follower
+    mirror: Mirror
+    member: Member
+
+
+@dataclass(slots=True)
+class _Claim:
+    """An open claim: every attempt up to it, and whether its fill is in its lane already."""
+
+    place: Place
+    rows: list[LedgerLeg]
+    is_counted: bool = False
 
     @property
-    def symbol_index(self) -> int:
-        """The table's index of its symbol."""
-        return self.cohort.symbol_index(self.leg.symbol)
+    def row(self) -> LedgerLeg:
+        return self.rows[-1]
 
     @property
-    def side(self) -> PositionSide:
-        """The side of the position it was to change."""
-        return POSITION_SIDES[self.leg.position_side]
+    def signed_qty(self) -> int:
+        return (self.row.qty or 0) * (self.row.side or 0)
 
 
 class Recovery:
-    """Finds out what became of one leader's open claims, side by side for its followers."""
+    """Takes over one leader's lanes from the ledger; once, in the order of its methods."""
 
     def __init__(
         self,
-        claims: Sequence[Claim],
+        leader: LeaderId,
+        mirrors: Sequence[Mirror],
+        followers: Mapping[FollowerId, Follower],
         *,
-        record: Callable[[Sequence[LegResult]], object],
-        clock: Clock,
-        absent_after_ns: int,
-        report: Report,
+        store: Store,
+        journal: Journal,
+        at: Instants,
+        newest: Mapping[str, IntentId],
     ) -> None:
-        """Block every lane with an open claim: its order may be at the venue."""
-        self._claims = list(claims)
-        self._record = record
-        self._clock = clock
-        self._absent_at_ns = clock.now_ns() + absent_after_ns
-        self._report = report
-        for claim in claims:
-            claim.cohort.table.mark_unknown(claim.row, claim.symbol_index, claim.side)
+        """Keep the partners. ``newest``: the leader's newest event in the ledger, by its symbol."""
+        self._leader = leader
+        self._mirrors = mirrors
+        self._followers = followers
+        self._store = store
+        self._journal = journal
+        self._at = at
+        self._newest = newest
+        self._lanes: dict[tuple[FollowerId, str], LaneState] = {}
+        self._intents: dict[IntentId, LedgerIntent] = {}
+        self._events: dict[tuple[IntentId, str, str], Event] = {}
+        self._claimed: list[tuple[Mirror, Leg, VenueMs]] = []
+        self._waiting: list[tuple[Mirror, Leg]] = []
 
     @property
-    def open_count(self) -> int:
-        """Claims whose fate is still unknown."""
-        return len(self._claims)
+    def claim_count(self) -> int:
+        """Claims whose outcome is not known."""
+        return len(self._claimed)
 
-    async def run(self) -> None:
-        """Ask until every claim is explained."""
-        pause_s = ASK_PAUSE_S
-        await self.ask()
-        while self._claims:
-            for claim in self._claims:
-                detail = f"{claim.leg.symbol} {claim.leg.client_order_id}: not explained yet"
-                self._report("CLAIM_UNRESOLVED", claim.leg.follower_id, detail)
-            await asyncio.sleep(pause_s)
-            pause_s = min(ASK_PAUSE_MAX_S, pause_s * 2)
-            await self.ask()
+    @property
+    def waiting_symbols(self) -> list[str]:
+        """The leader's symbols of which legs waited."""
+        found = {leg.event.intent.symbol for _, leg in self._waiting if leg.event is not None}
+        return sorted(found)
 
-    async def ask(self) -> None:
-        """Ask about every open claim once."""
-        claims, self._claims = self._claims, []
-        left: list[Claim] = []
+    # --- lanes and claims ---
 
-        async def ask(claim: Claim) -> None:
-            if not await self._settle(claim):
-                left.append(claim)
+    async def restore(self) -> None:
+        """Take over every lane as the ledger left it, and block those with an open claim.
 
-        async with asyncio.TaskGroup() as group:
-            for claim in claims:
-                group.create_task(ask(claim))
-        self._claims = left
+        Raises:
+            StoreError: the ledger cannot be read.
+            CoreError: a lane in it is none.
+        """
+        for row in await self._store.lanes(self._leader):
+            lane = self._lanes[row.follower_id, row.symbol] = LaneState.decode(row.lane)
+            place = self._place(row.follower_id)
+            if place is not None:
+                cohort = place.mirror.cohort
+                index = cohort.symbol_index(row.symbol)
+                cohort.table.restore_lane(place.member.row, index, lane)
+        for symbol, newest in self._newest.items():
+            for mirror in self._mirrors:
+                mirror.cohort.restore_newest(symbol, newest)
+        unsettled = await self._store.unsettled(self._leader)
+        self._learn(unsettled)
+        for follower in self._followers.values():
+            for membership in follower.memberships:
+                if any(membership.cohort is mirror.cohort for mirror in self._mirrors):
+                    follower.doubted |= membership.cohort.symbols.keys()
+        for whose, order_id in unsettled.order_ids:
+            if whose in self._followers:
+                self._followers[whose].order_ids.append(order_id)
+        self._restore_claims(self._claims(unsettled))
 
-    async def _settle(self, claim: Claim) -> bool:
-        gateway, leg = claim.follower.gateway, claim.leg
-        try:
-            report = await gateway.order(leg.symbol, leg.client_order_id)
-            if report is None:
-                if not await self._is_absent(claim):
-                    return False
-            elif not report.state.is_final:
-                return False
-        except (VenueError, FeedError):
-            return False
-        self._take(claim, report)
-        return True
+    def _learn(self, found: Untold) -> None:
+        self._intents.update({row.intent_id: row for row in found.intents})
 
-    async def _is_absent(self, claim: Claim) -> bool:
-        """Whether the order can no longer come to be and no fill tells of it."""
-        if self._clock.now_ns() < self._absent_at_ns or claim.leg.venue_ts_ms is None:
-            return False
-        fills, _ = await claim.follower.gateway.fills_since(claim.leg.symbol, None)
-        since_ms = claim.leg.venue_ts_ms - SKEW_MS
-        known = claim.follower.order_ids
-        return not any(
-            fill.venue_ts_ms >= since_ms
-            and fill.side.value == claim.leg.side
-            and fill.id.order_id not in known
-            for fill in fills
-        )
-
-    def _take(self, claim: Claim, report: OrderReport | None) -> None:
-        leg = claim.leg
-        filled_qty = 0 if report is None else report.filled_qty
-        lane = claim.cohort.table.settle(
-            claim.row,
-            claim.symbol_index,
-            claim.side,
-            filled_qty=filled_qty * leg.side,
-            is_opening=not leg.is_reduction,
-        )
-        end = LegEnd.FAILED if report is None else LegEnd.PARTIAL
-        if filled_qty == leg.qty:
-            end = LegEnd.FILLED
-        self._record(
-            [
-                LegResult(
-                    leg.intent_id,
-                    leg.follower_id,
-                    leg.leg,
-                    leg.attempt,
-                    end.value,
-                    ABSENT if report is None else REASON,
-                    filled_qty,
-                    None if report is None else report.average_px,
-                    None if report is None else report.venue_order_id,
-                    lane.encode(),
+    def _claims(self, unsettled: Untold) -> list[_Claim]:
+        """Return the open claims, oldest first."""
+        claims: list[_Claim] = []
+        for rows in _legs(unsettled.legs):
+            place = self._place(rows[0].follower_id)
+            if place is None:
+                detail = f"{rows[-1].client_order_id}: its follower follows this leader no more"
+                self._journal.incident(
+                    "CLAIM_UNRESOLVED", follower=rows[0].follower_id, detail=detail
                 )
+                continue
+            # An earlier attempt is told with the newest one: of it, only its end is missing.
+            claims += [
+                _Claim(place, [row._replace(is_told=True)])
+                for row in rows[:-1]
+                if row.status == "claimed"
             ]
+            if rows[-1].status == "claimed":
+                claims.append(_Claim(place, rows))
+        return claims
+
+    def _restore_claims(self, claims: list[_Claim]) -> None:
+        by_slot: dict[tuple[FollowerId, str, int], list[_Claim]] = {}
+        for claim in claims:
+            key = (claim.row.follower_id, claim.row.symbol, _slot(claim.row))
+            by_slot.setdefault(key, []).append(claim)
+        for (follower, symbol), lane in self._lanes.items():
+            place = self._place(follower)
+            for slot in (0, 1):
+                mine = by_slot.get((follower, symbol, slot), [])
+                is_busy = bool(lane.in_flight_qty[slot] or lane.unknown_qty[slot])
+                if place is not None and (mine or is_busy):
+                    self._take_slot(place, symbol, slot, mine)
+        for claim in claims:
+            self._take_claim(claim)
+
+    def _take_slot(self, place: Place, symbol: str, slot: int, claims: Sequence[_Claim]) -> None:
+        """Find the claims that a lane counts as out; what no claim stands for is out no more.
+
+        A lane's state is written with each row and each result of it. A claim that is open and not
+        out in its lane ended, and a newer row of the lane counted its fill, before its own result
+        was written: only how it ended is missing.
+        """
+        table, index = place.mirror.cohort.table, place.mirror.cohort.symbol_index(symbol)
+        lane = table.lane(place.member.row, index)
+        left = list(reversed(claims))
+        in_flight = _pick(left, lane.in_flight_qty[slot])
+        unknown = _pick(left, lane.unknown_qty[slot])
+        for claim in left:
+            claim.is_counted = True
+        out = (
+            0 if in_flight is None else lane.in_flight_qty[slot],
+            0 if unknown is None else lane.unknown_qty[slot],
         )
+        if out != (lane.in_flight_qty[slot], lane.unknown_qty[slot]):
+            freed = _with_slot(lane, slot, in_flight_qty=out[0], unknown_qty=out[1])
+            table.restore_lane(place.member.row, index, freed)
+        if in_flight is not None:
+            side = POSITION_SIDES[in_flight.row.position_side]
+            table.mark_unknown(place.member.row, index, side)
+
+    def _take_claim(self, claim: _Claim) -> None:
+        row, place = claim.row, claim.place
+        event = self._event(row, place)
+        leg = restored_leg(claim.rows, event, place.member)
+        leg.reason, leg.end, leg.is_counted = REASON, None, claim.is_counted
+        if not leg.is_told or row is claim.rows[-1]:
+            event.legs.setdefault((leg.row, leg.index), leg)
+        intent = self._intents[row.intent_id]
+        since_ms = intent.venue_ts_ms
+        if since_ms is None:
+            since_ms = intent.recorded_ms - BESIDE_MS
+        self._claimed.append((place.mirror, leg, VenueMs(since_ms)))
+
+    def ask(self) -> None:
+        """Have the venue asked about every open claim; what was never to be sent is absent."""
+        for mirror, leg, since_ms in self._claimed:
+            if leg.member.mode == LIVE:
+                mirror.resolver.add(leg, since_ms=since_ms)
+            else:
+                mirror.on_resolved(leg, None, self._at.now_ns)
+
+    # --- what was never told ---
+
+    async def tell(self) -> None:
+        """Tell what is in the ledger and not in the log, oldest first; durable when this returns.
+
+        Raises:
+            StoreError: the ledger cannot be read, or the log not written.
+        """
+        untold = await self._store.untold(self._leader)
+        self._learn(untold)
+        legs: dict[IntentId, list[list[LedgerLeg]]] = {}
+        for rows in _legs(untold.legs):
+            legs.setdefault(rows[0].intent_id, []).append(rows)
+        for intent in untold.intents:
+            if not intent.is_told:
+                self._journal.recovered_intent(intent)
+            for rows in legs.get(intent.intent_id, []):
+                self._tell_leg(intent, rows)
+            self._journal.drain()
+        await self._store.flush()
+
+    def _tell_leg(self, intent: LedgerIntent, rows: list[LedgerLeg]) -> None:
+        newest = rows[-1]
+        if newest.reason == SHRUNK and intent.venue is None:
+            return
+        place = self._place(newest.follower_id)
+        if place is not None and self._goes_on(intent, newest, place):
+            self._keep_waiting(place, rows)
+            return
+        lane = self._lanes.get((newest.follower_id, newest.symbol)) or LaneState()
+        event = self._event(newest, place)
+        member = _gone(newest.follower_id) if place is None else place.member
+        leg = restored_leg(rows, event, member)
+        if newest.status == "waiting" and not leg.attempts:
+            leg.reason = SUPERSEDED
+        leg.is_told = True
+        leg.finish()
+        self._journal.leg_of_lane(leg, event, lane, self._newest.get(event.intent.symbol))
+
+    def _goes_on(self, intent: LedgerIntent, newest: LedgerLeg, place: Place) -> bool:
+        """Whether a leg is to be planned again: of the leader's newest event, and not done."""
+        if intent.symbol is None or self._newest.get(intent.symbol) != intent.intent_id:
+            return False
+        if newest.status == "waiting":
+            return True
+        instrument = place.mirror.hub.instruments.get(newest.symbol)
+        if newest.status != "ended" or not newest.is_reduction or instrument is None:
+            return False
+        cohort = place.mirror.cohort
+        lane = cohort.table.lane(place.member.row, cohort.symbol_index(newest.symbol))
+        return excess_qty(lane) >= instrument.rules.qty_step
+
+    # --- what waited ---
+
+    def _keep_waiting(self, place: Place, rows: list[LedgerLeg]) -> None:
+        """Let a leg wait for its lane as it did: a newer event supersedes it."""
+        event = self._event(rows[-1], place)
+        leg = restored_leg(rows, event, place.member)
+        event.legs[leg.row, leg.index] = leg
+        wishes, lane = place.mirror.cohort.wishes, (leg.row, leg.symbol_index)
+        state = place.mirror.cohort.table.lane(*lane)
+        is_free = not any((*state.in_flight_qty, *state.unknown_qty))
+        if not leg.index:
+            wishes.want(lane, event, leg, is_timed=False)
+        elif is_free and wishes.of(lane) is None and excess_qty(state):
+            # Its close is told and unfinished: whatever closes the rest comes too late for it.
+            wishes.want_opening(lane, _made_old(leg, event, self._at.now_ns), leg)
+        else:
+            wishes.want_opening(lane, event, leg)
+        self._waiting.append((place.mirror, leg))
+
+    def take_up(self) -> None:
+        """Have planned what waited: reductions at any age, openings while they are young enough.
+        Books should be there by now. What a newer event took over is its business."""
+        for mirror, leg in self._waiting:
+            state = mirror.cohort.table.lane(leg.row, leg.symbol_index)
+            is_free = not any((*state.in_flight_qty, *state.unknown_qty))
+            if is_free or not leg.is_opening:
+                mirror.take_up(leg)
+        self._waiting.clear()
+
+    # --- who and what ---
+
+    def _place(self, follower: FollowerId) -> Place | None:
+        for mirror in self._mirrors:
+            row = mirror.cohort.row_of(follower)
+            if row is not None:
+                return Place(mirror, mirror.cohort.members[row])
+        return None
+
+    def _event(self, leg: LedgerLeg, place: Place | None) -> Event:
+        """Return the event of a leg in its follower's cohort; one that left has one of its own."""
+        mirror = self._mirrors[0] if place is None else place.mirror
+        whose = leg.follower_id if place is None else mirror.hub.traits.venue
+        key = (leg.intent_id, leg.symbol, str(whose))
+        event = self._events.get(key)
+        if event is None:
+            row = self._intents[leg.intent_id]
+            event = self._events[key] = restored_event(
+                restored_intent(row, leg, self._at),
+                mirror.cohort,
+                leg.symbol,
+                is_leaders=row.venue is not None,
+            )
+        return event
+
+
+def _legs(rows: Iterable[LedgerLeg]) -> list[list[LedgerLeg]]:
+    """Return rows leg by leg, in the order they came."""
+    return [list(found) for _, found in groupby(rows, key=lambda row: row[:3])]
+
+
+def _slot(row: LedgerLeg) -> int:
+    """Return the index of a leg's side in its lane."""
+    return int(POSITION_SIDES[row.position_side] is PositionSide.SHORT)
+
+
+def _pick(claims: list[_Claim], qty: int) -> _Claim | None:
+    """Take out the claim that an order of a lane stands for: the newest of its quantity, one known
+    to be unknown before others; failing that, the newest of its direction."""
+    if qty == 0:
+        return None
+    found = sorted(
+        (claim for claim in claims if claim.signed_qty * qty > 0),
+        key=lambda claim: (claim.signed_qty != qty, claim.row.leg_end != "unknown"),
+    )
+    if not found:
+        return None
+    claims.remove(found[0])
+    return found[0]
+
+
+def _with_slot(lane: LaneState, slot: int, *, in_flight_qty: int, unknown_qty: int) -> LaneState:
+    in_flight, unknown = list(lane.in_flight_qty), list(lane.unknown_qty)
+    in_flight[slot], unknown[slot] = in_flight_qty, unknown_qty
+    return LaneState(
+        mirrored_target=lane.mirrored_target,
+        exact_target=lane.exact_target,
+        wanted_target=lane.wanted_target,
+        peak_target=lane.peak_target,
+        frozen_leader_margin=lane.frozen_leader_margin,
+        position_qty=lane.position_qty,
+        in_flight_qty=(in_flight[0], in_flight[1]),
+        unknown_qty=(unknown[0], unknown[1]),
+        foreign_qty=lane.foreign_qty,
+        leverage=lane.leverage,
+        gates=lane.gates,
+    )
+
+
+def _gone(follower: FollowerId) -> Member:
+    """Return who stands for a follower that follows this leader no more."""
+    return Member(-1, follower, "", "", LIVE)
+
+
+def _made_old(leg: Leg, event: Event, now_ns: TimeNs) -> Event:
+    """Give a leg an event of its own that is too old to open; return it."""
+    created_ns = TimeNs(now_ns - LONG_AGO_NS)
+    old = replace(event, intent=replace(event.intent, created_ns=created_ns), legs={})
+    old.legs[leg.row, leg.index] = leg
+    leg.event = old
+    return old

@@ -101,9 +101,7 @@ def restored_leg(rows: Sequence[LedgerLeg], event: Event, member: Member) -> Leg
     When the newest is a claim without an outcome, its order is of unknown fate.
     """
     newest = rows[-1]
-    leg = event.legs.get((member.row, newest.leg))
-    if leg is None:
-        leg = Leg(member, member.row, newest.leg, event.symbol_index)
+    leg = Leg(member, member.row, newest.leg, event.symbol_index)
     leg.event = event
     leg.is_recovered = True
     leg.is_told = newest.is_told
@@ -119,7 +117,6 @@ def restored_leg(rows: Sequence[LedgerLeg], event: Event, member: Member) -> Leg
     if newest.leg_end is not None and not leg.filled_qty:
         end = LegEnd(newest.leg_end)
         leg.end = end if end in _ENDS_WITHOUT_A_FILL else None
-    event.legs[member.row, newest.leg] = leg
     return leg
 
 

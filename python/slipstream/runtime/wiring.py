@@ -29,7 +29,6 @@ from slipstream.runtime.comeback import (
     allowed,
     go_on,
     new_tracker,
-    restore_lanes,
     retire,
     watched,
 )
@@ -45,6 +44,7 @@ from slipstream.runtime.paper import paper_fill
 from slipstream.runtime.pipeline import Pipeline, later
 from slipstream.runtime.recovery import Recovery
 from slipstream.runtime.resolver import Resolver
+from slipstream.runtime.restored import Instants
 from slipstream.runtime.signing import SigningThread
 from slipstream.runtime.stale import real_cursors
 from slipstream.runtime.supervisor import Health, Supervisor
@@ -52,7 +52,7 @@ from slipstream.runtime.switchboard import Switchboard
 from slipstream.runtime.twinfeed import side_by_side
 from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
 from slipstream.store import open_store
-from slipstream.store.base import Store
+from slipstream.store.base import LeaderHistory, Store
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
@@ -190,7 +190,7 @@ class Wiring:
         at = self.venues[config.venue]
         mirrors = self.mirrors_of(leader)
         journal = self._journal(leader)
-        tracker, cursors = await self._history(config, [each for _, each in mirrors])
+        tracker, history = await self._history(config, [each for _, each in mirrors])
         signer = self.leader_signers[leader]
         reader = at.adapter.make_gateway(config.account, signer, is_first=True)
         members, running = self._members(leader, config, mirrors, journal)
@@ -206,27 +206,34 @@ class Wiring:
             hub=at.hub,
             mirrors=running,
             members=members,
-            cursors=cursors,
+            cursors=real_cursors(history.cursors),
             watched=watched(at.hub.instruments, config, [each for _, each in mirrors]),
             journal=journal,
             clock=self.clock,
             venue_ms=at.adapter.venue_clock.now_ms,
             save_cursor=lambda symbol, cursor: self._save_cursor(leader, symbol, cursor),
             health=health,
-            on_running=lambda: self._catch_up(leader),
+            on_running=lambda: self._catch_up(leader, recovery),
             auditor=at.adapter.make_gateway(config.account, signer),
             at_point=self.options.at_point,
         )
         for mirror in running:
             mirror.on_wake(pipeline.wake)
-        recovery = await self._restore(leader, running, at)
+        recovery = Recovery(
+            leader,
+            running,
+            self.followers,
+            store=self.store,
+            journal=journal,
+            at=Instants(self.clock.now_ns(), at.adapter.venue_clock.now_ms()),
+            newest=dict(history.newest),
+        )
+        await self._restore(recovery)
         self.parts[leader] = LeaderParts(leader, pipeline, running, journal)
         try:
             await reader.start()
-            await recovery.ask()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(recovery.run())
-                await pipeline.run()
+            recovery.ask()
+            await pipeline.run()
         finally:
             await retire(running, journal, self.clock)
             await reader.close()
@@ -253,8 +260,8 @@ class Wiring:
 
     async def _history(
         self, config: LeaderConfig, mirrors: Sequence[MirrorConfig]
-    ) -> tuple[LeaderTracker, dict[str, str]]:
-        """Return a tracker that goes on where the ledger ends, and the cursors to read from."""
+    ) -> tuple[LeaderTracker, LeaderHistory]:
+        """Return a tracker that goes on where the ledger ends, and what the ledger knows."""
         leader = LeaderId(config.id)
         tracker = new_tracker(config, mirrors)
         history = await self.store.history(leader, fill_count_max=SEEN_COUNT_MAX)
@@ -264,7 +271,7 @@ class Wiring:
             tracker.account.floor_ms = now_ms
             await self._save_cursor(leader, BEGAN, str(now_ms))
         self._tell_since(config, tracker.account.floor_ms)
-        return tracker, real_cursors(history.cursors)
+        return tracker, history
 
     def _tell_since(self, config: LeaderConfig, since_ms: int) -> None:
         """Write down from when on every fill of a leader is to be mirrored."""
@@ -279,10 +286,15 @@ class Wiring:
     async def _save_cursor(self, leader: LeaderId, symbol: str, cursor: str) -> None:
         await self.store.commit(CohortCommit(leader, None, [], (symbol, cursor)))
 
-    async def _catch_up(self, leader: LeaderId) -> None:
-        """Plan again the reductions that an earlier process had not finished."""
+    async def _catch_up(self, leader: LeaderId, recovery: Recovery) -> None:
+        """Plan what waited in an earlier process, then whatever holds more than is wanted."""
         if self.engine is None:
             return
+        for symbol in recovery.waiting_symbols:
+            await self.parts[leader].pipeline.prepare(symbol)
+        recovery.take_up()
+        for mirror in self.parts[leader].mirrors:
+            await mirror.replan()
         problems = await self.engine.reduce(self.parts[leader], Scope(), held_back, why="catch-up")
         for problem in problems:
             self.tell("EXIT_HELD_BACK", problem, leader=leader)
@@ -371,22 +383,14 @@ class Wiring:
         symbol = "" if leg.event is None else leg.event.symbol
         return follower.refusal(leader, symbol, is_opening=leg.is_opening)
 
-    async def _restore(self, leader: LeaderId, mirrors: Sequence[Mirror], at: _Venue) -> Recovery:
-        """Take over every lane as the ledger left it; return who asks about its open claims."""
-        cohorts = [mirror.cohort for mirror in mirrors]
-        report = self._teller(leader)
-        claims = await restore_lanes(self.store, leader, cohorts, self.followers)
+    async def _restore(self, recovery: Recovery) -> None:
+        """Take over every lane as the ledger left it, and tell what was never told."""
+        await recovery.restore()
         self.options.at_point(points.LANES_RESTORED)
-        recovery = Recovery(
-            claims,
-            record=Recorder(self.store, report, self.options.at_point),
-            clock=self.clock,
-            absent_after_ns=at.hub.traits.absent_after_ns,
-            report=report,
-        )
-        if claims:
+        if recovery.claim_count:
             self.options.at_point(points.CLAIMS_RESTORED)
-        return recovery
+        await recovery.tell()
+        self.options.at_point(points.UNTOLD_TOLD)
 
 
 def _view_of(hub: VenueHub, leg: Leg) -> BookView | None:

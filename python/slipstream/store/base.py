@@ -7,7 +7,7 @@ the activity log is only ever appended to.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
@@ -145,10 +145,15 @@ class LedgerLeg(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Untold:
     """Legs with all their attempts, in the order of their intents, and every intent they belong to
-    (and, of ``Store.untold``, intents whose own line is missing)."""
+    (and, of ``Store.untold``, intents whose own line is missing).
+
+    ``order_ids``, of ``Store.unsettled``: what the venue called other orders of those followers
+    since about the time of the oldest open claim.
+    """
 
     intents: list[LedgerIntent]
     legs: list[LedgerLeg]
+    order_ids: list[tuple[FollowerId, str]] = field(default_factory=list)
 
 
 class LaneRow(NamedTuple):
@@ -164,12 +169,14 @@ class LeaderHistory(NamedTuple):
     """What an earlier process knew of a leader.
 
     ``positions``: (symbol, value of ``PositionSide``, signed position after its last intent).
-    ``fill_keys``: identities acted on, oldest first. ``cursors``: by symbol.
+    ``fill_keys``: identities acted on, oldest first. ``cursors``: by symbol. ``newest``: (symbol,
+    its newest intent).
     """
 
     positions: list[tuple[str, int, int]]
     fill_keys: list[str]
     cursors: dict[str, str]
+    newest: tuple[tuple[str, IntentId], ...] = ()
 
 
 class ControlRow(NamedTuple):

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from slipstream.domain.ids import LeaderId
+from slipstream.domain.ids import IntentId, LeaderId
 from slipstream.store.base import LeaderHistory
 from slipstream.store.database import Database
 
@@ -11,12 +11,14 @@ from slipstream.store.database import Database
 def read_history(database: Database, leader: LeaderId, *, fill_count_max: int) -> LeaderHistory:
     """Return a leader's positions after its last intents, its newest fills and its cursors."""
     steps: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
-    for symbol, side, before, after in database.fetch(
-        "SELECT symbol, position_side, before_qty, after_qty FROM intent"
+    newest: dict[str, IntentId] = {}
+    for symbol, side, before, after, intent_id in database.fetch(
+        "SELECT symbol, position_side, before_qty, after_qty, intent_id FROM intent"
         " WHERE leader_id = ? AND venue IS NOT NULL ORDER BY venue_ts_ms, recorded_ms",
         (leader,),
     ):
         steps[symbol, side].append((before, after))
+        newest[symbol] = intent_id
     fills = database.fetch(
         "SELECT fill_key FROM fill JOIN intent USING (intent_id) WHERE leader_id = ?"
         " ORDER BY venue_ts_ms DESC, fill_key DESC LIMIT ?",
@@ -27,6 +29,7 @@ def read_history(database: Database, leader: LeaderId, *, fill_count_max: int) -
         [(symbol, side, last_position(found)) for (symbol, side), found in steps.items()],
         [row[0] for row in reversed(fills)],
         dict(cursors),
+        tuple(newest.items()),
     )
 
 

@@ -9,13 +9,17 @@ from typing import Any, Final
 
 import orjson
 
-from slipstream.domain.ids import IntentId, LeaderId
+from slipstream.domain.ids import FollowerId, IntentId, LeaderId
 from slipstream.store.base import LedgerIntent, LedgerLeg, Untold
 from slipstream.store.database import Database
 from slipstream.store.orders import fold
 
 LOOK_BACK_MS: Final = 60_000
 """Lines may lag behind the ledger by this much."""
+
+_BESIDE_MS: Final = 3_600_000
+"""A claim that stands beside the leader's events may be this much older than what was last
+written of its intent."""
 
 _INTENT_COLUMNS: Final = ", ".join(f"intent.{name}" for name in LedgerIntent._fields[:-2])
 _LEG_COLUMNS: Final = ", ".join(f"leg.{name}" for name in LedgerLeg._fields[:-1])
@@ -47,6 +51,10 @@ _WAITED: Final = (
 _OPEN: Final = (
     "SELECT DISTINCT leg.intent_id, leg.follower_id FROM leg JOIN intent USING (intent_id)"
     " WHERE leg.status = 'claimed' AND intent.leader_id = ?"
+)
+_ORDER_IDS: Final = (
+    "SELECT leg.follower_id, leg.venue_order_id FROM intent JOIN leg USING (intent_id)"
+    " WHERE intent.recorded_ms >= ? AND leg.venue_order_id IS NOT NULL"
 )
 _OLDEST_FIRST: Final = (
     "ORDER BY intent.recorded_ms, intent.venue_ts_ms, intent.intent_id, leg.follower_id,"
@@ -84,7 +92,23 @@ def read_unsettled(database: Database, leader: LeaderId) -> Untold:
     legs = _legs(database, _OPEN, (leader,))
     open_keys = {row[:3] for row in legs if row.status == "claimed"}
     legs = [row for row in legs if row[:3] in open_keys]
-    return Untold(_by_age(_with_intents_of(database, legs, {}).values()), legs)
+    intents = _by_age(_with_intents_of(database, legs, {}).values())
+    return Untold(intents, legs, _order_ids(database, intents, legs))
+
+
+def _order_ids(
+    database: Database, intents: Sequence[LedgerIntent], legs: Sequence[LedgerLeg]
+) -> list[tuple[FollowerId, str]]:
+    """Return how the venue named other orders of the same followers since before those claims."""
+    if not legs:
+        return []
+    since_ms = min(
+        row.recorded_ms - _BESIDE_MS if row.venue_ts_ms is None else row.venue_ts_ms
+        for row in intents
+    )
+    followers = {row.follower_id for row in legs}
+    found = database.fetch(_ORDER_IDS, (since_ms - LOOK_BACK_MS,))
+    return [(follower, order_id) for follower, order_id in found if follower in followers]
 
 
 def _legs(database: Database, pairs: str, bindings: Sequence[Any]) -> list[LedgerLeg]:
