@@ -435,9 +435,21 @@ class Writer:
         return count > 0
 
     def _finish(self) -> StoreError | None:
+        last_words = self._write_the_rest()
+        if self._database.is_lost:
+            # Lost a moment ago, perhaps: one more try, then the rest of the log is.
+            last_words = self._write_the_rest()
+        self._state.counters.journal_lost_count += len(self._rows)
+        self._rows.clear()
+        try:
+            self._database.close()
+        except StoreError as error:
+            last_words = last_words or _as_store_error("close", error)
+        return last_words
+
+    def _write_the_rest(self) -> StoreError | None:
         self._state.reopen_at = 0.0
         if self._database.is_lost and not self._reopen():
-            self._state.counters.journal_lost_count += len(self._rows)
             return StoreError(
                 f"store close: {len(self._rows)} rows of the log not written: "
                 f"{self._state.lost_words}",
@@ -448,10 +460,6 @@ class Writer:
             self._flush_or_raise(self._database)
         except StoreError as error:
             last_words = last_words or error
-        try:
-            self._database.close()
-        except StoreError as error:
-            last_words = last_words or _as_store_error("close", error)
         return last_words
 
     def _fail_queued(self) -> None:
