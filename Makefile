@@ -29,6 +29,8 @@ FOLLOWERS ?= 500
 SEEDS ?= 500
 FIRST ?= 0
 JOBS ?= 2
+RUNS ?= 10
+KIND ?= crash
 ARGS ?=
 
 .PHONY: help
@@ -79,6 +81,10 @@ sim: build ## Run seeded schedules of faults on virtual time (SEEDS=, FIRST=, JO
 .PHONY: venue
 venue: build ## Start the simulated venue (ARGS= goes to slipstream sim)
 	$(BIN)/slipstream sim $(ARGS)
+
+.PHONY: drill
+drill: build ## Kill and cut off real daemons, count the harm (RUNS=, KIND=crash|disconnect, ARGS=)
+	$(BIN)/slipstream drill $(KIND) --runs $(RUNS) $(ARGS)
 
 .PHONY: bench
 bench: build ## Run all benches and write benches/reports/

@@ -6,6 +6,7 @@ decided from the venue's own log when everything has settled (``drilljudge``).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from slipstream.runtime.drilljudge import (
     write_activity,
 )
 from slipstream.runtime.drillplan import (
+    OUTAGE,
     RANDOM_INSTANT,
     STARTING,
     CrashPlan,
@@ -34,11 +36,15 @@ from slipstream.runtime.drillplan import (
 from slipstream.runtime.drillproxy import Proxy
 from slipstream.runtime.simproc import SimProcess, SimSettings
 from slipstream.runtime.trial import account_of
-from slipstream.store.scratch import scratch_database
+from slipstream.store.scratch import scratch_database, writes_held
 
 TRADES_MIN: Final = 24
 PATIENCE_TRADES: Final = 10
 """More trades than planned, for a daemon that has not come to its point."""
+
+HELD_FROM: Final = 1
+HELD_S: Final = 1.5
+"""A database that does not answer within a second counts as down."""
 
 LAST_CHANCE_S: Final = 1.5
 START_CHANCE_S: Final = 3.0
@@ -87,7 +93,7 @@ class Drill:
         self.sim: SimProcess
         self.daemon: site.Daemon | None = None
         self._seed = seed
-        self._url = ""
+        self.url = ""
 
     @property
     def config(self) -> Path:
@@ -109,7 +115,7 @@ class Drill:
         try:
             await site.provision(self.sim, self.keys, self.leaders)
             async with scratch_database(self.settings.database, self.path) as url:
-                self._url = url
+                self.url = url
                 self.reach(self.sim.rest, self.sim.ws)
                 try:
                     await play(self)
@@ -126,7 +132,7 @@ class Drill:
     def reach(self, rest: str, ws: str) -> None:
         """Write the daemon's configuration: where it reaches its venue."""
         text = site.config_text(
-            self.path, self.keys, rest=rest, ws=ws, leaders=self.leaders, url=self._url
+            self.path, self.keys, rest=rest, ws=ws, leaders=self.leaders, url=self.url
         )
         self.config.write_text(text)
 
@@ -241,7 +247,8 @@ async def _live(drill: Drill, stretch: Stretch) -> None:
         if kill.point in STARTING:
             await daemon.wait_over(START_CHANCE_S)
         else:
-            await _trade_to_the_end(drill, daemon, stretch)
+            async with AsyncExitStack() as held:
+                await _trade_to_the_end(drill, daemon, stretch, held)
     is_by_itself = daemon.is_over
     await daemon.kill()
     if daemon.process.returncode != site.KILLED:
@@ -254,7 +261,9 @@ async def _live(drill: Drill, stretch: Stretch) -> None:
     await drill.calm()
 
 
-async def _trade_to_the_end(drill: Drill, daemon: site.Daemon, stretch: Stretch) -> None:
+async def _trade_to_the_end(
+    drill: Drill, daemon: site.Daemon, stretch: Stretch, held: AsyncExitStack
+) -> None:
     """Trade until the daemon comes to its point, or its instant has come."""
     kill = stretch.kill
     if stretch.loses_answers:
@@ -265,7 +274,13 @@ async def _trade_to_the_end(drill: Drill, daemon: site.Daemon, stretch: Stretch)
             await site.set_depth(drill.sim, site.THIN_NOTIONAL)
         if daemon.is_over:
             return
+        if stretch.holds_ledger and index == HELD_FROM:
+            await held.enter_async_context(writes_held(drill.url))
         await drill.trade()
+        if stretch.holds_ledger and index == HELD_FROM:
+            await daemon.wait_over(HELD_S)
+            if kill.point != OUTAGE:
+                await held.aclose()  # the database is back, and the daemon must find that out
     if is_named:
         await daemon.wait_over(LAST_CHANCE_S)
     else:

@@ -32,10 +32,10 @@ STARTING: Final = (
 )
 """Points that a daemon comes to while it starts."""
 
-OUTAGE: Final = (points.SIDELOG_APPENDED,)
-"""Points that need a database which does not work."""
+OUTAGE: Final = points.SIDELOG_APPENDED
+"""The point that needs a database which does not work."""
 
-LIVING: Final = tuple(each for each in points.LIFE if each not in (*STARTING, *OUTAGE))
+LIVING: Final = tuple(each for each in points.LIFE if each not in STARTING)
 """Points that a daemon comes to while it trades."""
 
 IN_FLIGHT: Final = (
@@ -97,6 +97,8 @@ class Stretch:
     missed: int
     is_thin: bool
     loses_answers: bool
+    holds_ledger: bool
+    """Whether somebody else holds the database's write lock for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +154,14 @@ def _kill(point: str, source: Random) -> Kill:
 def _stretch(kill: Kill, source: Random) -> Stretch:
     is_thin = kill.point == points.REDUCTION_CLAIMED_AGAIN or source.random() < 1 / 6
     loses_answers = kill.point in DOUBTS or source.random() < 1 / 6
+    holds_ledger = kill.point == OUTAGE or source.random() < 1 / 10
     return Stretch(
-        kill, source.randint(4, 6), source.randint(2, MISSED_MAX), is_thin, loses_answers
+        kill,
+        source.randint(4, 6),
+        source.randint(2, MISSED_MAX),
+        is_thin,
+        loses_answers,
+        holds_ledger,
     )
 
 
