@@ -99,6 +99,10 @@ class LeaderTracker:
                 self._half_done.pop(opened, None)
                 self._seen.add(opened)
 
+    def knows(self, fill_id: FillId) -> bool:
+        """Whether a fill was taken already, or is too old to tell."""
+        return fill_id in self._seen
+
     def is_settled(self, symbol: str) -> bool:
         """Whether nothing of a symbol waits: no fill for margin, no position for repair."""
         return not self._join.is_parked(symbol) and all(

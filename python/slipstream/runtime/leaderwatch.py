@@ -6,11 +6,10 @@ well, and a fill that only a reading brought shows that the stream cannot be tru
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from slipstream.domain.intent import MirrorIntent
-from slipstream.engine.effects import Effect, EmitIntent
+from slipstream.domain.fill import Fill
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, NS_PER_S
 
@@ -67,18 +66,16 @@ class LeaderWatch:
             if self.is_due:
                 await read()
 
-    def lost(self, effects: Sequence[Effect]) -> MirrorIntent | None:
-        """Return an intent that was read although a live stream should have brought it long ago.
+    def lost(self, news: Iterable[Fill]) -> Fill | None:
+        """Return a fill that only a reading brought, and a live stream should have long ago.
 
         Says so once for each time that the stream came up.
         """
         if self._up_ms is None:
             return None
         latest_ms = self._venue_ms() - LOST_NS // NS_PER_MS
-        for effect in effects:
-            if not isinstance(effect, EmitIntent):
-                continue
-            if self._up_ms < effect.intent.venue_ts_ms < latest_ms:
+        for fill in news:
+            if self._up_ms < fill.id.venue_ts_ms < latest_ms:
                 self._up_ms = None
-                return effect.intent
+                return fill
         return None

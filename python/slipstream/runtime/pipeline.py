@@ -432,11 +432,11 @@ class Pipeline:
             return False
         if fills:
             self._at_point(points.FILLS_BACKFILLED)
+        lost = self._watch.lost(each for each in fills if not self._tracker.knows(each.id))
         effects = self._tracker.on_backfill(symbol, fills, cursor, now_ns=self._clock.now_ns())
         self._apply(effects)
-        lost = self._watch.lost(effects)
         if lost is not None:
-            detail = f"intent {lost.id}: the stream did not bring its fills"
+            detail = f"{symbol}: the stream did not bring trade {lost.id.trade_id}"
             self._journal.incident("FILL_LOST_BY_STREAM", detail=detail)
             self._feed.redial("it lost a fill")
         is_acted_on = any(isinstance(effect, EmitIntent) for effect in effects)

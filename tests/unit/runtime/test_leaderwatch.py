@@ -1,11 +1,10 @@
 """When a leader's account is read, and when a fill shows that its stream lost it."""
 
 from slipstream._core import SCALE, PositionSide, Side
-from slipstream.domain.ids import IntentId, LeaderId, VenueId
-from slipstream.domain.intent import IntentKind, MirrorIntent
-from slipstream.engine.effects import EmitIntent, ReadPositions
+from slipstream.domain.fill import Fill
+from slipstream.domain.ids import FillId, VenueId
 from slipstream.runtime.leaderwatch import LOST_NS, QUIET_NS, READ_NS, LeaderWatch
-from slipstream.units import NS_PER_MS, Px, Qty, TimeNs, VenueMs
+from slipstream.units import NS_PER_MS, Px, Qty, TimeNs
 
 
 class HandClock:
@@ -30,29 +29,17 @@ def watched() -> tuple[HandClock, LeaderWatch]:
     return clock, LeaderWatch(clock, clock.venue_ms)
 
 
-def emitted(venue_ts_ms: int) -> EmitIntent:
-    return EmitIntent(
-        MirrorIntent(
-            id=IntentId("i"),
-            leader=LeaderId("whale"),
-            venue=VenueId("aster"),
-            account="0xwhale",
-            symbol="BTCUSDT",
-            position_side=PositionSide.NET,
-            kind=IntentKind.OPEN,
-            side=Side.BUY,
-            before=Qty(0),
-            after=Qty(SCALE),
-            qty=Qty(SCALE),
-            px=Px(SCALE),
-            fills=(),
-            margin=None,
-            venue_ts_ms=VenueMs(venue_ts_ms),
-            received_ns=TimeNs(1),
-            decoded_ns=TimeNs(1),
-            margin_ns=None,
-            created_ns=TimeNs(1),
-        )
+def fill(venue_ts_ms: int) -> Fill:
+    return Fill(
+        FillId(VenueId("aster"), "0xwhale", "BTCUSDT", "1", "7", venue_ts_ms),
+        PositionSide.NET,
+        Side.BUY,
+        Qty(SCALE),
+        Px(SCALE),
+        is_taker=True,
+        is_liquidation=False,
+        received_ns=TimeNs(1),
+        decoded_ns=TimeNs(1),
     )
 
 
@@ -81,17 +68,17 @@ def test_only_an_old_fill_of_a_stream_that_was_up_is_lost_and_told_once() -> Non
     clock, watch = watched()
     begin_ms = clock.venue_ms()
     clock.at_ns += LOST_NS
-    old = emitted(begin_ms + 1)
+    old = fill(begin_ms + 1)
     assert watch.lost([old]) is None
     watch.on_up()
     clock.at_ns += 2 * LOST_NS
     now_ms = clock.venue_ms()
-    assert watch.lost([old, ReadPositions("a doubt")]) is None
-    late = emitted(now_ms - LOST_NS // NS_PER_MS)
+    assert watch.lost([old]) is None
+    late = fill(now_ms - LOST_NS // NS_PER_MS)
     assert watch.lost([late]) is None
-    lost = emitted(now_ms - LOST_NS // NS_PER_MS - 1)
-    assert watch.lost([late, lost]) is lost.intent
+    lost = fill(now_ms - LOST_NS // NS_PER_MS - 1)
+    assert watch.lost([late, lost]) is lost
     assert watch.lost([lost]) is None
     watch.on_up()
     watch.on_down()
-    assert watch.lost([emitted(clock.venue_ms() - 1)]) is None
+    assert watch.lost([fill(clock.venue_ms() - 1)]) is None
