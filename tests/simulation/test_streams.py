@@ -90,6 +90,20 @@ def test_a_close_that_the_stream_swallowed_is_traded_within_a_minute() -> None:
     assert leader_opens(world) == 2
 
 
+def test_an_increase_that_the_stream_swallowed_is_recorded_as_too_old() -> None:
+    async def play(world: World) -> None:
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(10)
+        world.fault("drop_event", "alpha", count=20, duration_ms=2_000)
+        world.trade("alpha", BTC, "BUY", "0.5")
+        await world.until(60)
+
+    world = run(play)
+    assert_mirrored_once(world, 2)
+    assert world.reasons("f00") == [None, "STALE_INTENT"]
+    assert len(world.incidents("FILL_LOST_BY_STREAM")) == 1
+
+
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_key_deleted_by_somebody_is_found_although_its_socket_stays(*, is_replaced: bool) -> None:
     async def play(world: World) -> None:

@@ -53,6 +53,14 @@ def refusal(text: str) -> str:
     return str(caught.value)
 
 
+def test_a_leader_is_followed_on_one_socket_or_a_few() -> None:
+    assert whole('mode = "ratio"\nratio = "1"').leaders[0].streams == 1
+    rest = FOLLOWER + mirror('mode = "ratio"\nratio = "1"')
+    assert parse_config(LEADER + "streams = 2\n" + rest).leaders[0].streams == 2
+    for wrong in ("0", "5", "true", '"2"'):
+        assert "streams" in refusal(LEADER + f"streams = {wrong}\n" + rest)
+
+
 def test_the_example_loads_and_shows_the_defaults() -> None:
     text = resources.files("slipstream.config").joinpath("example.toml").read_text()
     example = parse_config(text)
