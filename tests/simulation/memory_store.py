@@ -348,8 +348,8 @@ class MemoryStore:
 
     def _history(self, leader: LeaderId, fill_count_max: int) -> LeaderHistory:
         ledger = self.ledger
+        # In the order they were committed: fills found late were acted on after newer ones.
         mine = [intent for intent in ledger.intents.values() if intent.leader == leader]
-        mine.sort(key=lambda intent: intent.venue_ts_ms)
         positions = {
             (intent.symbol, intent.position_side.value): int(intent.after) for intent in mine
         }
