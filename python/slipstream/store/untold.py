@@ -32,12 +32,16 @@ _LINE_COUNT: Final = (
     " AND activity.follower_id = leg.follower_id AND activity.kind = 'leg')"
 )
 _NEWEST_TOLD: Final = (
-    "SELECT recorded_ms FROM intent WHERE leader_id = ? AND venue IS NOT NULL"  # noqa: S608
+    # The bound that always holds says that the index by time is the one to walk.
+    "SELECT recorded_ms FROM intent WHERE recorded_ms > 0 AND leader_id = ?"  # noqa: S608
+    " AND venue IS NOT NULL"
     f" AND {_HAS_LINE} ORDER BY recorded_ms DESC LIMIT 1"
 )
 _RECENT: Final = (
-    "SELECT leg.intent_id, leg.follower_id FROM intent JOIN leg USING (intent_id)"  # noqa: S608
-    " WHERE intent.leader_id = ? AND intent.recorded_ms >= ?"
+    # A cross join is carried out from left to right: recent intents first, then their legs.
+    "SELECT leg.intent_id, leg.follower_id FROM intent CROSS JOIN leg"  # noqa: S608
+    " WHERE leg.intent_id = intent.intent_id"
+    " AND intent.leader_id = ? AND intent.recorded_ms >= ?"
     " GROUP BY leg.intent_id, leg.follower_id"
     f" HAVING count(DISTINCT leg.leg) > {_LINE_COUNT}"
 )
@@ -77,7 +81,7 @@ def read_untold(database: Database, leader: LeaderId) -> Untold:
     open_keys = {row[:3] for row in legs if row.status == "claimed"}
     legs = [row for row in legs if not row.is_told and row[:3] not in open_keys]
     untold = [
-        LedgerIntent(*row, is_told=False)
+        LedgerIntent._make((*row, False, ()))
         for row in database.fetch(_UNTOLD_INTENTS, (leader, floor_ms))
     ]
     keys = _fill_keys(database, untold)
@@ -129,7 +133,7 @@ def _legs(database: Database, pairs: str, bindings: Sequence[Any]) -> list[Ledge
         f" JOIN intent ON intent.intent_id = leg.intent_id {_OLDEST_FIRST}",
         bindings,
     )
-    return [LedgerLeg(*row, is_told=tuple(row[:3]) in told) for row in rows]
+    return [LedgerLeg._make((*row, tuple(row[:3]) in told)) for row in rows]
 
 
 def _with_intents_of(
