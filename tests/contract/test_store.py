@@ -223,6 +223,14 @@ async def test_a_leader_that_was_never_mirrored_has_no_history(store: Store) -> 
     assert (history.positions, history.fill_keys, history.cursors) == ([], [], {})
 
 
+async def test_many_settled_intents_are_pruned_in_several_transactions(store: Store) -> None:
+    for trade in range(120):
+        await store.commit(CohortCommit(LEADER, intent(trade), []))
+    assert await store.prune(FAR_FUTURE) == 120
+    assert await store.intent_seen([fill(trade).id.key for trade in range(120)]) == {}
+    assert store.stats().commit_count >= 123
+
+
 async def test_the_window_is_pruned_and_what_outlives_it_stays(store: Store) -> None:
     wanted = cohort(1, followers=80)
     await store.commit(wanted)

@@ -169,6 +169,19 @@ async def test_who_finds_that_another_process_wrote_does_not_go_on(
         mine.reopen()
 
 
+async def test_a_server_that_answers_no_more_is_lost(store: PostgresStore) -> None:
+    def wait(database: Database) -> None:
+        session: Any = database
+        session._connection.answer_timeout_s = 0.05
+        database.run("SELECT pg_sleep(30)")
+
+    with pytest.raises(StoreError, match="no answer within") as caught:
+        await store._writer.submit("wait", wait, is_transaction=True)
+    assert caught.value.is_unavailable
+    await until_it_works(store)
+    assert (await store.commit(cohort(1))).is_clean
+
+
 async def test_a_statement_that_takes_too_long_is_unavailable(store: PostgresStore) -> None:
     def wait(database: Database) -> None:
         database.run("SET LOCAL statement_timeout = 50")

@@ -298,8 +298,8 @@ def cursor(database: Database, leader: LeaderId, symbol: str) -> str | None:
     return str(found[0][0]) if found else None
 
 
-def prune(database: Database, older_than_ms: int) -> int:
-    """Forget settled intents recorded before a time; return how many.
+def prune(database: Database, older_than_ms: int, *, count_max: int) -> int:
+    """Forget the oldest settled intents recorded before a time; return how many.
 
     A claim without a known outcome keeps its whole intent.
     """
@@ -308,8 +308,9 @@ def prune(database: Database, older_than_ms: int) -> int:
     database.run("DELETE FROM settled")
     database.run(
         "INSERT INTO settled SELECT intent_id FROM intent WHERE recorded_ms < ?"
-        " AND intent_id NOT IN (SELECT intent_id FROM leg WHERE status = 'claimed')",
-        (older_than_ms,),
+        " AND intent_id NOT IN (SELECT intent_id FROM leg WHERE status = 'claimed')"
+        " ORDER BY recorded_ms LIMIT ?",
+        (older_than_ms, count_max),
     )
     counts = [
         database.run(

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
 from slipstream.errors import StoreError
@@ -27,6 +28,10 @@ _LOCK_KEY: Final = 0x534C4950
 """``SLIP`` in ASCII: the advisory lock of the process that writes."""
 _CONNECT_TIMEOUT_S: Final = 2
 _STATEMENT_TIMEOUT_MS: Final = 10_000
+_ANSWER_TIMEOUT_S: Final = 15.0
+"""Longer than the server's own limit on a statement, which costs only the statement."""
+_READ_ANSWER_TIMEOUT_S: Final = 65.0
+_WAIT_INTERVAL_S: Final = 0.1
 _LOCK_TIMEOUT_MS: Final = 2_000
 _READ_TIMEOUT_MS: Final = 60_000
 _PREPARE_AFTER: Final = 2
@@ -51,6 +56,8 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "statement_timeout": _STATEMENT_TIMEOUT_MS,
     "lock_timeout": _LOCK_TIMEOUT_MS,
+    # From version 14 on: the lock of a client that went away in mid-statement is free soon.
+    "client_connection_check_interval": 500,
     "tcp_keepalives_idle": 3,
     "tcp_keepalives_interval": 1,
     "tcp_keepalives_count": 5,
@@ -58,6 +65,28 @@ _SESSION: Final = {
 }
 _OPEN: Final = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _TYPES: Final[dict[str, type]] = {"bigint": int, "text": str, "bytea": bytes}
+
+
+class _Session(psycopg.Connection[Row]):
+    """A connection on which nothing is waited for without end: a server that stopped answering,
+    while its machine still acknowledges packets, is as lost as one that is not there."""
+
+    answer_timeout_s: float = _ANSWER_TIMEOUT_S
+
+    def wait(
+        self, gen: PQGen[Any], interval: float = _WAIT_INTERVAL_S, timeout: float | None = None
+    ) -> Any:  # noqa: ANN401 - what the driver's generator returns
+        """Wait for an answer; without one in time the connection is closed."""
+        deadline = time.monotonic() + self.answer_timeout_s
+        try:
+            return super().wait(gen, interval, timeout or self.answer_timeout_s)
+        except psycopg.Error as error:
+            if timeout is None and time.monotonic() >= deadline:
+                self.pgconn.finish()
+                raise psycopg.OperationalError(
+                    f"no answer within {self.answer_timeout_s:g} s"
+                ) from error
+            raise
 
 
 @contextmanager
@@ -203,7 +232,7 @@ class PostgresDatabase:
         with _faults():
             self._connection.close()
 
-    def _connect(self) -> psycopg.Connection[Row]:
+    def _connect(self) -> _Session:
         settings: dict[str, Any] = dict(_SESSION)
         extra: dict[str, Any] = {"target_session_attrs": "read-write"}
         if self._is_read_only:
@@ -215,7 +244,7 @@ class PostgresDatabase:
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         wanted = {**_NETWORK, **extra, **self._url.parameters, "options": options}
         with self._placed():
-            return psycopg.connect(
+            session = _Session.connect(
                 **wanted,
                 autocommit=True,
                 prepare_threshold=_PREPARE_AFTER,
@@ -223,6 +252,9 @@ class PostgresDatabase:
                 application_name="slipstream",
                 client_encoding="UTF8",
             )
+        if self._is_read_only:
+            session.answer_timeout_s = _READ_ANSWER_TIMEOUT_S
+        return session
 
     @contextmanager
     def _placed(self) -> Iterator[None]:

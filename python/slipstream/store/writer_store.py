@@ -32,6 +32,8 @@ from slipstream.store.writer import Writer
 from slipstream.units import VenueMs
 
 _PAGE_ROW_COUNT: Final = 500
+_PRUNE_INTENT_COUNT: Final = 50
+"""With 500 followers each, some ten thousand rows."""
 
 
 class WriterStore:
@@ -137,10 +139,18 @@ class WriterStore:
         return report
 
     async def prune(self, older_than_ms: VenueMs) -> int:
-        """Forget settled intents recorded before a time."""
-        return await self._writer.submit(
-            "prune", lambda c: orders.prune(c, older_than_ms), is_transaction=True
-        )
+        """Forget settled intents recorded before a time, some at once: other work goes on
+        between the transactions."""
+        total = 0
+        while True:
+            count = await self._writer.submit(
+                "prune",
+                lambda d: orders.prune(d, older_than_ms, count_max=_PRUNE_INTENT_COUNT),
+                is_transaction=True,
+            )
+            total += count
+            if count < _PRUNE_INTENT_COUNT:
+                return total
 
     def stats(self) -> StoreStats:
         """Return the counters."""
