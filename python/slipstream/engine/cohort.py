@@ -31,6 +31,9 @@ from slipstream.engine.leglife import Leg
 from slipstream.engine.wishes import Wishes
 from slipstream.units import TARGET_PER_QTY, Px, Qty, TimeNs
 
+INTENT_AGE_NS_MAX: Final = 5_000_000_000
+"""As ``FollowerLimits`` has it when nothing else is configured."""
+
 _PPM: Final = 1_000_000
 
 
@@ -43,6 +46,8 @@ class Member:
     venue: str
     account: str
     mode: str
+    intent_age_ns_max: int = INTENT_AGE_NS_MAX
+    """Older intents open nothing; asked again when a claim is durable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +134,13 @@ class Cohort:
         limits: FollowerLimits,
         is_hedge: bool,
         is_dedicated: bool,
+        intent_age_ns_max: int = INTENT_AGE_NS_MAX,
     ) -> Member:
         """Add a follower; its row is its place in ``members``."""
         row = self.table.add(
             sizing=sizing, limits=limits, is_hedge=is_hedge, is_dedicated=is_dedicated
         )
-        member = Member(row, follower, venue, account, mode)
+        member = Member(row, follower, venue, account, mode, intent_age_ns_max)
         self.members.append(member)
         self._names.add(follower, key=follower_key(follower), claimant=f"{venue}|{account}")
         self._row_by_follower[follower] = row

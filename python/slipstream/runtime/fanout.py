@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from slipstream._core import SignerError
+from slipstream._core import SignerError, SkipReason
 from slipstream.domain.cohort import CohortCommit
 from slipstream.domain.ids import FollowerId, LeaderId
 from slipstream.domain.outcome import NotSent, RequestOutcome, Unknown
@@ -116,7 +116,9 @@ class FanOut:
         refused = (*result.conflicts, *result.already)
         self._signing.wait(burst.numbers, 0)
         burst.release(
-            self._clock.now_ns(), {(each.follower_id, each.leg, each.attempt) for each in refused}
+            self._clock.now_ns(),
+            {(each.follower_id, each.leg, each.attempt) for each in refused},
+            is_sidelogged=result.is_sidelogged,
         )
         await self._send_rest(burst, planned, take_legs)
         return True
@@ -215,6 +217,7 @@ class _Burst:
         self._spoilt: list[tuple[Leg, str]] = []
         self._refused: set[tuple[FollowerId, int, int]] = set()
         self._claimed_ns: TimeNs | None = None
+        self._is_sidelogged = False
         self._is_abandoned = False
         self._rank = 0
 
@@ -228,10 +231,21 @@ class _Burst:
         self._is_abandoned = True
         self._held.clear()
 
-    def release(self, claimed_ns: TimeNs, refused: set[tuple[FollowerId, int, int]]) -> None:
-        """The claim is durable: let go what is signed, and what is signed from now on."""
+    def release(
+        self,
+        claimed_ns: TimeNs,
+        refused: set[tuple[FollowerId, int, int]],
+        *,
+        is_sidelogged: bool,
+    ) -> None:
+        """The claim is durable: let go what is signed, and what is signed from now on.
+
+        Openings stay here when the claim is in the side log, or took so long that the leader's
+        trade is too old by now.
+        """
         self._claimed_ns = claimed_ns
         self._refused = refused
+        self._is_sidelogged = is_sidelogged
         for legs, signed in self._held:
             self._send(legs, signed)
         self._held.clear()
@@ -255,7 +269,20 @@ class _Burst:
             return
         for leg in legs:
             leg.current.claimed_ns = self._claimed_ns
-            self._fan_out.imitate(leg)
+            reason = self._why_not(leg, self._claimed_ns)
+            if reason is None:
+                self._fan_out.imitate(leg)
+            else:
+                self.spoil(leg, reason)
+
+    def _why_not(self, leg: Leg, claimed_ns: TimeNs) -> str | None:
+        """Return why a leg may not open although it is claimed, ``None`` when it may go."""
+        if not leg.is_opening or leg.event is None:
+            return None
+        if self._is_sidelogged:
+            return SkipReason.LEDGER_DOWN.code
+        age_ns = claimed_ns - leg.event.intent.created_ns
+        return SkipReason.STALE_INTENT.code if age_ns > leg.member.intent_age_ns_max else None
 
     def receiver(self, legs: list[Leg]) -> Deliver:
         """Return what takes the signatures of these legs."""
@@ -283,6 +310,8 @@ class _Burst:
             self._rank += 1
             if refused and (leg.member.follower, leg.index, attempt.number) in refused:
                 fan_out.refuse(leg)
+            elif claimed_ns is not None and (reason := self._why_not(leg, claimed_ns)) is not None:
+                fan_out.spoil(leg, reason)
             else:
                 fan_out.send(leg, payload)
                 is_first = attempt.rank == 0

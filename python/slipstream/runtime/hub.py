@@ -4,7 +4,7 @@ Depth reservations belong to the (venue, symbol) book, not to a leader or an int
 plans on a book sees what all others have taken from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from slipstream._core import BookView, DepthReservation, SkipReason
 from slipstream.domain.instrument import Instrument
@@ -24,12 +24,16 @@ class VenueHub:
         books: BookFeed,
         *,
         is_reserving: bool = True,
+        gates: Callable[[], int] = lambda: 0,
     ) -> None:
         """Keep the venue's instruments and its running book feed.
 
+        ``gates`` returns the mask of what holds for everybody at this instant (the ledger, the
+        clock); it is asked for every plan.
         ``is_reserving=False`` plans everybody on the whole book: only to show what that does.
         """
         self._is_reserving = is_reserving
+        self._gates = gates
         self.traits = traits
         self.instruments = instruments
         self.books = books
@@ -51,6 +55,7 @@ class VenueHub:
     def market(self, symbol: str, *, gates: int = 0) -> Market:
         """Return what is known of a symbol's market now."""
         instrument = self.instruments[symbol]
+        gates |= self._gates()
         if not instrument.is_trading:
             gates |= SkipReason.SYMBOL_HALTED.mask
         view = self.books.view(symbol)

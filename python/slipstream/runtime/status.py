@@ -66,6 +66,8 @@ def engine_status(engine: "Engine") -> dict[str, object]:
         "unresolved": unresolved,
         "commits": stats.commit_count,
         "store_errors": stats.error_count,
+        "ledger_down": stats.is_down,
+        "side_log_records": stats.side_record_count,
         "log_lines_lost": stats.journal_lost_count,
         "failed_tasks": list(engine.failed_tasks),
     }

@@ -28,7 +28,10 @@ STATE_AGE_NS: Final = 200 * NS_PER_S
 
 STAGGER_NS: Final = 60 * NS_PER_S
 READ_WIDTH: Final = 4
-CLOCK_INTERVAL_S: Final = 60.0
+CLOCK_LOOK_S: Final = 0.5
+CLOCK_LOOK_COUNT: Final = 120
+"""So many looks, and a venue's clock is read whatever they found: every minute."""
+
 RESYNC_PAUSE_S: Final = 1.0
 PRUNE_INTERVAL_S: Final = 3_600.0
 LEVERAGE_LOOK_COUNT: Final = 60
@@ -40,27 +43,42 @@ Report = Callable[[str, FollowerId | None, str], None]
 
 @dataclass(frozen=True, slots=True)
 class VenueClockKeeper:
-    """Follows one venue's clock: every minute, and when a refusal hints that it ran away."""
+    """Follows one venue's clock: every minute, and when a refusal hints that it ran away or this
+    machine's clocks have parted (``is_doubted``)."""
 
     venue: str
     reader: MarketReader
     is_wanted: asyncio.Event
     report: Report
+    is_doubted: Callable[[], bool] = lambda: False
 
     async def run(self) -> None:
         """Read until cancelled."""
+        is_told = False
         while True:
-            try:
-                async with asyncio.timeout(CLOCK_INTERVAL_S):
-                    await self.is_wanted.wait()
-            except TimeoutError:
-                pass
+            await self._wait()
             self.is_wanted.clear()
+            is_doubted = self.is_doubted()
+            if is_doubted and not is_told:
+                self.report("CLOCK_STEPPED", None, f"{self.venue}: nothing opens until it is read")
+            is_told = is_doubted
             try:
                 await self.reader.venue_time_ms()
             except VenueError as error:
                 self.report("CLOCK_UNREAD", None, f"{self.venue}: {error}")
             await asyncio.sleep(RESYNC_PAUSE_S)
+
+    async def _wait(self) -> None:
+        """Wait for a minute, or for a reason to read sooner."""
+        for _ in range(CLOCK_LOOK_COUNT):
+            if self.is_doubted():
+                return
+            try:
+                async with asyncio.timeout(CLOCK_LOOK_S):
+                    await self.is_wanted.wait()
+            except TimeoutError:
+                continue
+            return
 
 
 class Upkeep:

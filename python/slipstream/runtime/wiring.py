@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from slipstream._core import BookView, Signer, SkipReason
 from slipstream.config.keystore import Keystore
@@ -53,12 +54,14 @@ from slipstream.runtime.twinfeed import side_by_side
 from slipstream.runtime.upkeep import Upkeep, VenueClockKeeper, prune
 from slipstream.store import open_store
 from slipstream.store.base import LeaderHistory, Store
+from slipstream.store.sidelog import SidelogStore, side_path
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.transport.clock import Clock, wall_ms
 from slipstream.transport.reconnect import Backoff
 from slipstream.units import NS_PER_MS, TimeNs
 from slipstream.venues.base import MarketReader, VenueTraits
+from slipstream.venues.nonce import VenueClock
 from slipstream.venues.registry import Endpoints, VenueAdapter, default_endpoints, venue
 
 
@@ -148,6 +151,7 @@ class Wiring:
             instruments,
             books,
             is_reserving=self.options.is_depth_reserved,
+            gates=lambda: self._gates(adapter.venue_clock),
         )
         self.venues[name] = _Venue(adapter, hub, reader)
 
@@ -159,6 +163,11 @@ class Wiring:
             absent_after_ns=traits.absent_after_ns if absent_ns is None else absent_ns,
             lookup_lag_ns=traits.lookup_lag_ns if lag_ns is None else lag_ns,
         )
+
+    def _gates(self, venue_clock: VenueClock) -> int:
+        """Return what stops everybody's opens on a venue now."""
+        gates = SkipReason.LEDGER_DOWN.mask if self.store.stats().is_down else 0
+        return gates | (SkipReason.CLOCK_SKEW.mask if venue_clock.is_doubted else 0)
 
     def add_follower(self, config: FollowerConfig) -> None:
         """Make a follower's bulkhead; nothing is opened yet."""
@@ -322,6 +331,7 @@ class Wiring:
                 limits=follower_limits(config),
                 is_hedge=follower.is_hedge,
                 is_dedicated=config.dedicated,
+                intent_age_ns_max=config.max_intent_age_ns,
             )
             membership = Membership(
                 cohort=mirror.cohort,
@@ -428,7 +438,7 @@ async def open_engine(
     Raises:
         SlipstreamError: the store, a key or a venue cannot be opened.
     """
-    store = await open_store(config.engine.database)
+    store = await _open_ledger(config, tell)
     wiring = Wiring(
         config, keystore, clock, source, options or Options(), store, SigningThread(clock)
     )
@@ -439,6 +449,19 @@ async def open_engine(
         for at in wiring.venues.values():
             await at.adapter.close()
         await store.close()
+        raise
+
+
+async def _open_ledger(config: Config, tell: Callable[[str], None]) -> Store:
+    """Open the database with its side log, and carry over what a dead process left there."""
+    inner = await open_store(config.engine.database)
+    try:
+        path = side_path(config.engine.database, Path(config.engine.control_socket).parent)
+        return await SidelogStore.open(
+            inner, path, wall_ms=wall_ms, tell=lambda kind, detail: tell(f"{kind}: {detail}")
+        )
+    except BaseException:
+        await inner.close()
         raise
 
 
@@ -483,6 +506,10 @@ async def _assemble(wiring: Wiring, tell: Callable[[str], None]) -> Engine:
     return wiring.engine
 
 
+def _is_doubted(venue_clock: VenueClock) -> bool:
+    return venue_clock.is_doubted
+
+
 def _chores(
     wiring: Wiring,
 ) -> list[tuple[str, Callable[[], Coroutine[object, object, None]]]]:
@@ -499,6 +526,12 @@ def _chores(
         ),
     ]
     for name, at in wiring.venues.items():
-        keeper = VenueClockKeeper(name, at.reader, at.is_clock_wanted, wiring.report)
+        keeper = VenueClockKeeper(
+            name,
+            at.reader,
+            at.is_clock_wanted,
+            wiring.report,
+            partial(_is_doubted, at.adapter.venue_clock),
+        )
         chores.append((f"clock of {name}", keeper.run))
     return chores

@@ -6,8 +6,10 @@ import pytest
 
 from mirror_parts import SYMBOL, Stage, units
 from slipstream.domain.ids import FollowerId
+from slipstream.engine.cohort import INTENT_AGE_NS_MAX
 from slipstream.errors import StoreError
 from slipstream.store.base import CommitResult, LegKey
+from slipstream.units import TimeNs
 
 
 async def begun(stage: Stage) -> asyncio.Task[bool]:
@@ -67,6 +69,30 @@ async def test_a_refused_commit_sends_nothing_however_late_the_signatures_come(
         await task
     stage.signing.hand_over()
     assert stage.sent == []
+
+
+async def test_what_is_claimed_beside_the_database_opens_nothing_and_still_reduces() -> None:
+    stage = Stage()
+    await stage.move(units(2))
+    for order in stage.take_sent():
+        order.fill()
+    stage.store.answer = CommitResult(is_sidelogged=True)
+    await stage.move(units(4))
+    assert stage.take_sent() == []
+    assert stage.end_of() == ("skipped", "LEDGER_DOWN")
+    await stage.move(units(0))
+    assert [order.request.is_reduction for order in stage.take_sent()] == [True, True]
+
+
+async def test_a_claim_that_took_too_long_opens_nothing() -> None:
+    stage = Stage()
+    stage.store.is_held = True
+    task = await begun(stage)
+    stage.clock.at_ns = TimeNs(stage.clock.at_ns + INTENT_AGE_NS_MAX + 1)
+    stage.store.pending[0].set_result(CommitResult())
+    assert await task
+    assert stage.sent == []
+    assert stage.end_of() == ("skipped", "STALE_INTENT")
 
 
 async def test_fills_that_were_mirrored_before_send_nothing() -> None:

@@ -52,11 +52,9 @@ class AsterReader:
             VenueError: as ``AsterRest.ask``.
         """
         clock = self._access.clock
-        sent_us = clock.wall_us()
+        sent_ns = clock.now_ns()
         venue_ms = await self._rest.ask(Endpoint.TIME, answers.decode_time)
-        self._access.venue_clock.set_from(
-            venue_ms, sent_wall_us=sent_us, received_wall_us=clock.wall_us()
-        )
+        self._access.venue_clock.set_from(venue_ms, sent_ns=sent_ns, received_ns=clock.now_ns())
         self._access.budget.align(clock.now_ns(), venue_ms)
         return venue_ms
 

@@ -252,29 +252,59 @@ def test_a_lost_socket_leaves_nothing_known() -> None:
 
 
 class SteppingClock:
-    """A wall clock that may step back."""
+    """A monotonic clock that moves on by hand, and a wall clock that steps; in microseconds."""
 
-    def __init__(self, *readings: int) -> None:
-        """Take the readings, in microseconds."""
-        self.readings = list(readings)
+    def __init__(self, wall_us: int) -> None:
+        """Begin some time after the machine's start."""
+        self.monotonic_us = 7_000
+        self.step_us = wall_us - self.monotonic_us
 
     def now_ns(self) -> TimeNs:
-        return TimeNs(0)
+        return TimeNs(self.monotonic_us * 1_000)
 
     def wall_us(self) -> int:
-        return self.readings.pop(0)
+        return self.monotonic_us + self.step_us
 
 
-def test_nonces_rise_through_a_clock_that_steps_back() -> None:
-    venue_clock = VenueClock(SteppingClock(100, 100, 40, 500))
+@pytest.mark.parametrize("step_us", [-86_400_000_000, -600, 600, 3_600_000_000])
+def test_nonces_rise_with_the_monotonic_clock_whatever_the_wall_clock_does(step_us: int) -> None:
+    clock = SteppingClock(10**15)
+    source = NonceSource(VenueClock(clock))
+    assert [source.take(), source.take()] == [10**15, 10**15 + 1]
+    clock.step_us += step_us
+    clock.monotonic_us += 50
+    assert [source.take(), source.take()] == [10**15 + 50, 10**15 + 51]
+
+
+def test_nonces_follow_the_venues_clock_and_never_fall() -> None:
+    clock = SteppingClock(10_000)
+    venue_clock = VenueClock(clock)
     source = NonceSource(venue_clock)
-    assert [source.take() for _ in range(4)] == [100, 101, 102, 500]
+    venue_clock.set_from(13, sent_ns=TimeNs(6_000_000), received_ns=TimeNs(8_000_000))
+    assert source.take() == 13_000
+    assert venue_clock.offset_us == 3_000
+    venue_clock.set_from(5, sent_ns=TimeNs(6_000_000), received_ns=TimeNs(8_000_000))
+    assert source.take() == 13_001
 
 
-def test_nonces_follow_the_venues_clock() -> None:
-    venue_clock = VenueClock(SteppingClock(10_000))
-    venue_clock.set_from(13, sent_wall_us=9_000, received_wall_us=11_000)
-    assert NonceSource(venue_clock).take() == 13_000
+@pytest.mark.parametrize("step_us", [-7_200_000_000, -500_001, 500_001, 60_000_000])
+def test_a_clock_that_stepped_is_doubted_until_the_venues_is_read(step_us: int) -> None:
+    clock = SteppingClock(10**15)
+    venue_clock = VenueClock(clock)
+    assert not venue_clock.is_doubted
+    clock.step_us += step_us
+    assert venue_clock.is_doubted
+    venue_clock.set_from(10**12, sent_ns=clock.now_ns(), received_ns=clock.now_ns())
+    assert not venue_clock.is_doubted
+    assert venue_clock.now_ms() == 10**12
+
+
+@pytest.mark.parametrize("step_us", [-500_000, 500_000])
+def test_a_clock_that_is_slewed_a_little_is_trusted(step_us: int) -> None:
+    clock = SteppingClock(10**15)
+    venue_clock = VenueClock(clock)
+    clock.step_us += step_us
+    assert not venue_clock.is_doubted
 
 
 def order(lane: PositionSide, *, is_reduction: bool) -> OrderRequest:
