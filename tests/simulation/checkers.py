@@ -16,8 +16,8 @@ from slipstream._core import SCALE, TARGET_SCALE
 from slipstream.engine.lane import excess_qty
 from slipstream.telemetry.recount import recount
 
-NOT_COUNTED: Final = ("unexplained", "unjudged")
-"""Findings of the recount that it cannot tell under faults."""
+NOT_COUNTED: Final = "unjudged"
+"""What the recount cannot judge from the logs: an exit bound to the mark, while no book stood."""
 CAP_SLACK: Final = Decimal("1.03")
 """Caps are counted at the price of the plan; fills come at theirs."""
 

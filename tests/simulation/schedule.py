@@ -30,6 +30,7 @@ FILL_COUNT_MIN: Final = 30
 STEP_COUNT_MIN: Final = 14
 CLOSE_AT, FLIP_AT, BURST_AT = 6, 9, 11
 """Steps that are a full close, a flip and a burst in every schedule."""
+BURST_PARTS_MIN: Final = 4
 ENGINE_WAIT_S: Final = 90.0
 FIRST_TRADE_S: Final = 6.0
 """More than a venue's clock is ever put back, or its fills came from before the mirror began."""
@@ -237,11 +238,19 @@ def _draw_trade(source: Random, held: dict[tuple[str, str], int], number: int) -
         if number == FLIP_AT:
             size = max(size, abs(position) + 1)
         is_buy = position < 0
+    is_last_closed = position + (size if is_buy else -size) == 0 and open_lanes == [lane]
+    if number == FLIP_AT - 1 and (is_last_closed or not open_lanes):
+        is_buy = position >= 0  # something must be there to be turned round
+    if number == BURST_AT:
+        size = max(size, BURST_PARTS_MIN)
     held[lane] = position + (size if is_buy else -size)
     count = 8 if number == BURST_AT else source.choice((1, 2, 2, 3))
     if number == FLIP_AT:
         count = 1  # one fill through zero; several may stop at it
-    return Trade(*lane, "BUY" if is_buy else "SELL", _cut(source, size, count))
+    parts = _cut(source, size, count)
+    if number == BURST_AT and len(parts) < BURST_PARTS_MIN:
+        parts = (1, 1, 1, size - 3)
+    return Trade(*lane, "BUY" if is_buy else "SELL", parts)
 
 
 def _cut(source: Random, size: int, count: int) -> tuple[int, ...]:
