@@ -1,10 +1,11 @@
 """The durable claim of 500 followers, the thread hop and the future included.
 
 ``make bench`` runs this under pytest-benchmark. The floor beside it is one empty durable
-transaction of the same file: what the disk alone takes.
+transaction of the same database: what the disk (and a server's answer) alone takes.
 """
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from postgres_parts import PostgresServer, running_postgres
 from slipstream.domain.cohort import CohortCommit
-from slipstream.store.base import CommitResult, RecordResult
-from slipstream.store.sqlite import SqliteStore
+from slipstream.store import open_store
+from slipstream.store.base import CommitResult, RecordResult, Store
 from unit.store.store_rows import LEADER, cohort, result
 
 FOLLOWERS = 500
@@ -30,22 +32,36 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
         yield runner.get_loop()
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server: PostgresServer = request.getfixturevalue("server")
+    return server.make_database()
+
+
 @pytest.fixture
-def store(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[SqliteStore]:
-    opened = loop.run_until_complete(SqliteStore.open(f"sqlite:///{tmp_path / 'ledger.db'}"))
+def store(url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Store]:
+    opened = loop.run_until_complete(open_store(url))
     yield opened
     loop.run_until_complete(opened.close())
 
 
 def test_claim_500(
-    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
+    benchmark: BenchmarkFixture, store: Store, loop: asyncio.AbstractEventLoop
 ) -> None:
     _claim_many(benchmark, store, loop)
 
 
 def test_claim_500_beside_a_busy_thread(
     benchmark: BenchmarkFixture,
-    store: SqliteStore,
+    store: Store,
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     """Another thread never stops running Python, as when the loop works on something else."""
@@ -67,9 +83,7 @@ def test_claim_500_beside_a_busy_thread(
         sys.setswitchinterval(before)
 
 
-def _claim_many(
-    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
-) -> None:
+def _claim_many(benchmark: BenchmarkFixture, store: Store, loop: asyncio.AbstractEventLoop) -> None:
     cohorts = iter([cohort(trade, followers=FOLLOWERS) for trade in range(ROUNDS + 5)])
 
     def prepare() -> tuple[tuple[CohortCommit], dict[str, object]]:
@@ -87,7 +101,7 @@ def _claim_many(
 
 
 def test_floor_one_row(
-    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
+    benchmark: BenchmarkFixture, store: Store, loop: asyncio.AbstractEventLoop
 ) -> None:
     cursors = iter(range(10**9))
 
@@ -101,8 +115,21 @@ def test_floor_one_row(
     assert outcome == CommitResult()
 
 
+def test_floor_one_flush_of_the_disk(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """One page written and flushed, without any database."""
+    page = bytes(4096)
+    file = os.open(tmp_path / "page", os.O_RDWR | os.O_CREAT, 0o600)
+
+    def write() -> None:
+        os.pwrite(file, page, 0)
+        os.fdatasync(file)
+
+    benchmark.pedantic(write, rounds=ROUNDS, warmup_rounds=5)
+    os.close(file)
+
+
 def test_record_500_one_by_one(
-    benchmark: BenchmarkFixture, store: SqliteStore, loop: asyncio.AbstractEventLoop
+    benchmark: BenchmarkFixture, store: Store, loop: asyncio.AbstractEventLoop
 ) -> None:
     """How 500 ends arrive: one call each, grouped by the writer."""
     trades = iter(range(10**9))
@@ -122,5 +149,5 @@ def test_record_500_one_by_one(
     assert outcomes == [RecordResult()] * FOLLOWERS
 
 
-async def _commit(store: SqliteStore, wanted: CohortCommit) -> CommitResult:
+async def _commit(store: Store, wanted: CohortCommit) -> CommitResult:
     return await store.commit(wanted)

@@ -107,6 +107,24 @@ async def test_an_ended_leg_is_open_no_more_and_its_end_stays(store: Store) -> N
     assert len(await store.open_legs(LEADER)) == 49
 
 
+async def test_each_caller_is_told_of_its_own_leg_though_they_are_written_as_one(
+    store: Store,
+) -> None:
+    wanted = cohort(1, followers=4)
+    await store.commit(wanted)
+    stranger = result(claim(intent(9).id, 0))
+    ends = [result(leg) for leg in wanted.legs]
+    calls = [store.record([end]) for end in (*ends[:3], ends[1], stranger, ends[3])]
+    repeated, missing = (LegKey(*ends[1][:4]),), (LegKey(*stranger[:4]),)
+    assert [await call for call in calls] == [
+        *[RecordResult()] * 3,
+        RecordResult(repeated=repeated),
+        RecordResult(missing=missing),
+        RecordResult(),
+    ]
+    assert await store.open_legs(LEADER) == []
+
+
 async def test_an_unknown_end_stays_open_until_it_is_known(store: Store) -> None:
     wanted = cohort(1, followers=1)
     await store.commit(wanted)

@@ -7,6 +7,7 @@ staged first, so that nobody sees the difference.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Final
 
@@ -198,6 +199,21 @@ def _is_same_claim(found: Sequence[object], row: LegRow) -> bool:
     if row.claim_hash is not None or found[2] is not None:
         return found[2] == row.claim_hash
     return tuple(found) == tuple(row[index] for index in _CLAIM_FIELDS)
+
+
+def write_groups(database: Database, groups: Sequence[Sequence[LegResult]]) -> list[RecordResult]:
+    """Write the ends that several callers reported, as one; or one by one, so that each is told
+    what became of its own."""
+    if len(groups) > 1:
+        database.run("SAVEPOINT groups")
+        outcome = write_results(database, list(chain.from_iterable(groups)))
+        is_clean = outcome == RecordResult()
+        if not is_clean:
+            database.run("ROLLBACK TO SAVEPOINT groups")
+        database.run("RELEASE SAVEPOINT groups")
+        if is_clean:
+            return [outcome] * len(groups)
+    return [write_results(database, group) for group in groups]
 
 
 def write_results(database: Database, results: Sequence[LegResult]) -> RecordResult:

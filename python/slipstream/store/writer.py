@@ -29,7 +29,7 @@ from slipstream.errors import StoreError
 from slipstream.store.base import StoreStats
 from slipstream.store.database import Database, DatabaseFault
 from slipstream.store.journal import JournalWriter
-from slipstream.store.orders import fold, write_results
+from slipstream.store.orders import fold, write_groups
 
 _LOGGER: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -341,7 +341,7 @@ class Writer:
 
     def _run_group(self, group: list[_Job]) -> None:
         def write_all(database: Database) -> list[Any]:
-            return [write_results(database, job.results or ()) for job in group]
+            return write_groups(database, [job.results or () for job in group])
 
         try:
             values = self._transaction(write_all)
