@@ -5,7 +5,7 @@ follower's alone; what others see of it is the rows of the tables it belongs to.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -96,8 +96,11 @@ class Follower:
         feed: AccountFeed,
         hub: VenueHub,
         clock: Clock,
+        venue_us: Callable[[], int] | None = None,
     ) -> None:
-        """Keep the partners; nothing is opened yet."""
+        """Keep the partners; nothing is opened yet. ``venue_us``: the venue's clock, which says
+        when a day begins; ``None`` = our wall clock."""
+        self._venue_us = venue_us or clock.wall_us
         self.config = config
         self.id = FollowerId(config.id)
         self.gateway = gateway
@@ -258,8 +261,9 @@ class Follower:
             equity, used = self._holdings.value(self._hub.books.mark_px)
             free = equity - used
         self._peak_equity = max(self._peak_equity, equity)
-        day = self._clock.wall_us() // _US_PER_DAY
-        if day != self._day:
+        day = self._venue_us() // _US_PER_DAY
+        # A clock that steps back must not begin a day, and its loss cap, a second time.
+        if day > self._day:
             self._day, self._day_start_equity = day, equity
         drawdown = 0
         if self._peak_equity > 0:

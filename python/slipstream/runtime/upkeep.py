@@ -219,12 +219,15 @@ def _name(follower: Follower, each: Difference, clock: Clock) -> IntentId:
 
 
 async def prune(
-    store: Store, *, retention_ns: int, wall_ms: Callable[[], int], report: Report
+    store: Store, *, retention_ns: int, now_ms: Callable[[], int], report: Report
 ) -> None:
-    """Forget settled rows older than the retention, every hour, until cancelled."""
+    """Forget settled rows older than the retention, every hour, until cancelled.
+
+    ``now_ms`` must be safe against clocks that jump ahead.
+    """
     while True:
         try:
-            await store.prune(VenueMs(wall_ms() - retention_ns // NS_PER_MS))
+            await store.prune(VenueMs(now_ms() - retention_ns // NS_PER_MS))
         except StoreError as error:
             report("PRUNE_FAILED", None, str(error))
         await asyncio.sleep(PRUNE_INTERVAL_S)

@@ -181,6 +181,7 @@ class Wiring:
             feed=at.adapter.make_account_feed(config.account, signer, wants_orders=False),
             hub=at.hub,
             clock=self.clock,
+            venue_us=at.adapter.venue_clock.now_us,
         )
         self.followers[follower.id] = follower
 
@@ -506,6 +507,12 @@ async def _assemble(wiring: Wiring, tell: Callable[[str], None]) -> Engine:
     return wiring.engine
 
 
+def _safe_now_ms(wiring: Wiring) -> int:
+    """Return the earliest of all clocks: one that jumped ahead must not make rows look old."""
+    venues = [at.adapter.venue_clock.now_ms() for at in wiring.venues.values()]
+    return min([wall_ms(), *venues])
+
+
 def _is_doubted(venue_clock: VenueClock) -> bool:
     return venue_clock.is_doubted
 
@@ -521,7 +528,10 @@ def _chores(
         (
             "prune",
             lambda: prune(
-                wiring.store, retention_ns=retention_ns, wall_ms=wall_ms, report=wiring.report
+                wiring.store,
+                retention_ns=retention_ns,
+                now_ms=lambda: _safe_now_ms(wiring),
+                report=wiring.report,
             ),
         ),
     ]
