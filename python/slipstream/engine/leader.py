@@ -92,6 +92,8 @@ class LeaderTracker:
             lane.qty, lane.is_known = qty, True
         for fill_id in fill_ids:
             self._seen.add(fill_id)
+            for lane in self.account.lanes(fill_id.symbol):
+                lane.restored_at = max(lane.restored_at or (0, 0), _order_of(fill_id))
             closed, opened = closed_part_of(fill_id), opened_part_of(fill_id)
             if closed is not None and closed[0] not in self._seen:
                 self._half_done[closed[0]] = closed[1]
@@ -394,7 +396,17 @@ class LeaderTracker:
         if repair is None or not lane.is_known:
             return []
         if repair.qty not in (lane.qty_with_held(repair.ts_ms), lane.qty_with_held()):
-            return []
+            # A reduction may have been recorded ahead of increases that waited for their margin:
+            # the position after it counts them, although no record does.
+            ahead = sum(
+                fill.signed_qty
+                for fill in lane.held
+                if lane.restored_at is not None and _venue_order(fill) <= lane.restored_at
+            )
+            if not ahead or lane.qty_with_held() - ahead != repair.qty:
+                return []
+            lane.qty -= ahead
+        lane.restored_at = None
         lane.repair = None
         held, lane.held = sorted(lane.held, key=_venue_order), []
         return self._advance(lane, held, now_ns=now_ns)
@@ -462,5 +474,9 @@ class LeaderTracker:
 
 
 def _venue_order(fill: Fill) -> tuple[int, int]:
-    trade_id = fill.id.trade_id
-    return fill.id.venue_ts_ms, int(trade_id) if trade_id.isdecimal() else 0
+    return _order_of(fill.id)
+
+
+def _order_of(fill_id: FillId) -> tuple[int, int]:
+    number = fill_id.trade_id.partition("/")[0]
+    return fill_id.venue_ts_ms, int(number) if number.isdecimal() else 0

@@ -92,6 +92,8 @@ class TrackedPosition:
     statement: Statement | None = None
     repair: Repair | None = None
     held: list[Fill] = field(default_factory=list)
+    restored_at: tuple[int, int] | None = None
+    """The newest fill (time, trade) an earlier process acted on, until the chain was met once."""
     _newest_ms: int = -1
     _history: deque[tuple[int, int]] = field(
         default_factory=lambda: deque(maxlen=HISTORY_COUNT_MAX)

@@ -554,3 +554,18 @@ def test_a_new_symbol_after_a_restart_is_followed_from_zero() -> None:
     tracker.on_snapshot(empty, now_ns=0)
     (intent,) = intents(tracker.on_fills([fill(1, 2, 20)], now_ns=1))
     assert shape(intent) == (IntentKind.OPEN, 0, 2)
+
+
+def test_increases_that_a_recorded_reduction_overtook_are_mirrored_after_a_restart() -> None:
+    tracker = LeaderTracker(LeaderId("whale"), VENUE, ACCOUNT, needs_margin=False)
+    key = LaneKey(BTC, PositionSide.NET)
+    overtaken, recorded, later = fill(1, 3, 10), fill(2, -4, 20), fill(3, -1, 20)
+    tracker.restore({key: 4 * SCALE}, [recorded.id])
+    (ask,) = tracker.on_snapshot(snapshot(3, 50), now_ns=0)
+    assert isinstance(ask, Backfill)
+    told = tracker.on_backfill(BTC, [overtaken, recorded, later], None, now_ns=1)
+    assert [shape(intent) for intent in intents(told)] == [
+        (IntentKind.INCREASE, 1, 4),
+        (IntentKind.PARTIAL_CLOSE, 4, 3),
+    ]
+    assert tracker.next_deadline() is None
