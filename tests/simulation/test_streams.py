@@ -375,6 +375,5 @@ def test_a_book_that_is_always_broken_costs_a_bounded_weight() -> None:
 def snapshots(world: World) -> int:
     """Return how often the venue was asked for a whole book."""
     return sum(
-        line["kind"] == "request" and line["route"] == "depth"
-        for line in world.venue_lines()
+        line["kind"] == "request" and line["route"] == "depth" for line in world.venue_lines()
     )
