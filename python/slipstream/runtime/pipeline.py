@@ -303,7 +303,8 @@ class Pipeline:
 
     async def _prepare_parked(self, symbol: str) -> None:
         await self.prepare(symbol)
-        self._inbox.extend(self._parked.pop(symbol))
+        # In front: what waits in the inbox of this symbol came after what waited for its books.
+        self._inbox.extendleft(reversed(self._parked.pop(symbol)))
         self._wake.set()
 
     async def prepare(self, symbol: str) -> None:
