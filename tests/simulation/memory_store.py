@@ -104,10 +104,23 @@ class MemoryStore:
         self._loop = loop
         self._delay_ns = delay_ns
         self.ledger = ledger or Ledger()
-        self.refusal: str | None = None
+        self._refusal: str | None = None
+        self._held: list[ActivityRow] = []
         self.commits: list[tuple[int, set[str]]] = []
         """(instant asked, followers) of every cohort."""
         self.is_closed = False
+
+    @property
+    def refusal(self) -> str | None:
+        """With what every call fails; lines wait in memory until there is none."""
+        return self._refusal
+
+    @refusal.setter
+    def refusal(self, refusal: str | None) -> None:
+        self._refusal = refusal
+        if refusal is None:
+            held, self._held = self._held, []
+            self.log(held)
 
     def _submit(self, work: "Callable[[], _T]") -> asyncio.Future[_T]:
         future: asyncio.Future[_T] = self._loop.create_future()
@@ -201,6 +214,9 @@ class MemoryStore:
 
     def log(self, rows: Sequence[ActivityRow]) -> None:
         """Append to the activity log."""
+        if self._refusal is not None:
+            self._held += rows
+            return
         for row in rows:
             self.ledger.log.append(
                 ActivityEntry(
@@ -216,7 +232,13 @@ class MemoryStore:
             )
 
     async def flush(self) -> None:
-        """Everything logged is there."""
+        """Everything logged is there, unless it is refused.
+
+        Raises:
+            StoreError: lines wait in memory.
+        """
+        if self._held:
+            raise StoreError(str(self._refusal))
 
     async def open_legs(self, leader: LeaderId) -> list[OpenLeg]:
         """Return claims without a known outcome."""

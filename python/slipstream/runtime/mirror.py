@@ -82,6 +82,7 @@ class Mirror:
         self._replans: dict[tuple[int, int | None, bool], Replan] = {}
         self._in_flight: set[Leg] = set()
         self._unclaimed: Event | None = None
+        self._held: dict[tuple[int, int | None, bool], Replan] = {}
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Say who is to be woken when lanes wait to be planned again."""
@@ -111,8 +112,16 @@ class Mirror:
             self._in_flight.difference_update(planned.legs)
             return None
         self._unclaimed = None
+        self._let_go()
         self._after_plan(planned)
         return planned
+
+    def _let_go(self) -> None:
+        """The ledger took an event: its lanes may be planned again, and not before."""
+        self._replans.update(self._held)
+        self._held.clear()
+        if self._replans and self._wake is not None:
+            self._wake()
 
     async def replan(self) -> None:
         """Plan again whatever became free or due since the last call."""
@@ -460,9 +469,10 @@ class Mirror:
         # What stands beside the leader's events opens nothing: no price of the leader bounds it.
         reductions_only = reductions_only or event.number is None
         key = (id(event), leg, reductions_only)
-        again = self._replans.get(key)
+        replans = self._held if event is self._unclaimed else self._replans
+        again = replans.get(key)
         if again is None:
-            again = self._replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
+            again = replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
         again.rows[row] = None
         if self._wake is not None:
             self._wake()
