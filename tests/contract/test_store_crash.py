@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from slipstream.store.sqlite import SqliteStore
+from slipstream.store import open_store
 from unit.store.store_rows import LEADER, cohort, fill
 
 FOLLOWERS = 400
@@ -16,10 +16,10 @@ FOLLOWERS = 400
 CHILD = """
 import asyncio, sys
 from unit.store.store_rows import cohort
-from slipstream.store.sqlite import SqliteStore
+from slipstream.store import open_store
 
 async def main():
-    store = await SqliteStore.open(sys.argv[1])
+    store = await open_store(sys.argv[1])
     for trade in range(10_000):
         await store.commit(cohort(trade, followers=int(sys.argv[2])))
         print(trade, flush=True)
@@ -29,9 +29,9 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("acknowledged", [1, 3, 8, 20])
-async def test_a_cohort_is_whole_or_absent_after_kill_9(url: str, acknowledged: int) -> None:
-    last = run_and_kill(url, acknowledged)
-    store = await SqliteStore.open(url)
+async def test_a_cohort_is_whole_or_absent_after_kill_9(store_url: str, acknowledged: int) -> None:
+    last = run_and_kill(store_url, acknowledged)
+    store = await open_store(store_url)
     seen = await store.intent_seen([fill(trade).id.key for trade in range(last + 3)])
     count = len(seen)
     assert count in (last + 1, last + 2)
@@ -45,7 +45,7 @@ async def test_a_cohort_is_whole_or_absent_after_kill_9(url: str, acknowledged: 
 
 def run_and_kill(url: str, acknowledged: int) -> int:
     """Return the last trade whose commit was acknowledged before the process was killed."""
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[1])
     path = [tests, *sys.path]
     child = subprocess.Popen(
         [
