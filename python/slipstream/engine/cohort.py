@@ -27,6 +27,7 @@ from slipstream.domain.ids import ClientOrderId, FollowerId, IntentId, LeaderId,
 from slipstream.domain.instrument import Instrument
 from slipstream.domain.intent import MirrorIntent
 from slipstream.domain.order import OrderRequest
+from slipstream.engine.lane import with_orders
 from slipstream.engine.leglife import Leg
 from slipstream.engine.wishes import Wishes
 from slipstream.units import TARGET_PER_QTY, Px, Qty, TimeNs
@@ -332,6 +333,28 @@ class Cohort:
         """Let a lane be planned down to its target before a flip's opening leg that waits."""
         leg = self._leg(event, row, 0)
         self.wishes.want((row, event.symbol_index), event, leg, is_timed=False)
+
+    def free(self, leg: Leg, filled_qty: int) -> None:
+        """A leg's newest order ended, having filled so much (positive): its lane is free of it."""
+        plan, request = leg.current.plan, leg.current.request
+        if leg.is_counted:
+            return
+        lane = self.table.lane(leg.row, leg.symbol_index)
+        slot = 1 if plan.position_side is PositionSide.SHORT else 0
+        in_flight, unknown = lane.in_flight_qty[slot], lane.unknown_qty[slot]
+        qty = request.qty * plan.side.value
+        if not plan.is_opening and in_flight != qty == unknown:
+            # Of two reductions that are out, the table takes the one in flight for the one that
+            # ended: the other is of unknown fate from here on.
+            swapped = with_orders(lane, slot, in_flight_qty=unknown, unknown_qty=in_flight)
+            self.table.restore_lane(leg.row, leg.symbol_index, swapped)
+        self.table.settle(
+            leg.row,
+            leg.symbol_index,
+            plan.position_side,
+            filled_qty=filled_qty * plan.side.value,
+            is_opening=plan.is_opening,
+        )
 
     def take_legs(self, planned: Planned, count: int) -> list[Leg]:
         """Make the legs of the next ``count`` orders, in the fair order, and return them."""

@@ -22,3 +22,22 @@ def excess_qty(lane: LaneState) -> int:
         return max(map(abs, lane.position_qty))
     kept = abs(wanted) // TARGET_PER_QTY if held * wanted > 0 else 0
     return max(0, abs(held) - kept)
+
+
+def with_orders(lane: LaneState, slot: int, *, in_flight_qty: int, unknown_qty: int) -> LaneState:
+    """Return a lane with other orders out on one of its sides (signed quantities)."""
+    in_flight, unknown = list(lane.in_flight_qty), list(lane.unknown_qty)
+    in_flight[slot], unknown[slot] = in_flight_qty, unknown_qty
+    return LaneState(
+        mirrored_target=lane.mirrored_target,
+        exact_target=lane.exact_target,
+        wanted_target=lane.wanted_target,
+        peak_target=lane.peak_target,
+        frozen_leader_margin=lane.frozen_leader_margin,
+        position_qty=lane.position_qty,
+        in_flight_qty=(in_flight[0], in_flight[1]),
+        unknown_qty=(unknown[0], unknown[1]),
+        foreign_qty=lane.foreign_qty,
+        leverage=lane.leverage,
+        gates=lane.gates,
+    )

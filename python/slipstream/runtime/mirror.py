@@ -185,15 +185,7 @@ class Mirror:
     def _free_lane(self, leg: Leg, filled_qty: int) -> None:
         """An order of a lane ended, having filled so much."""
         self._in_flight.discard(leg)
-        plan = leg.current.plan
-        if not leg.is_counted:
-            self.cohort.table.settle(
-                leg.row,
-                leg.symbol_index,
-                plan.position_side,
-                filled_qty=filled_qty * plan.side.value,
-                is_opening=plan.is_opening,
-            )
+        self.cohort.free(leg, filled_qty)
 
     def _release_depth(self, leg: Leg, report: OrderReport | None) -> None:
         token = leg.current.plan.depth_token

@@ -13,7 +13,7 @@ from typing import Final
 from slipstream._core import LaneState, PositionSide
 from slipstream.domain.ids import FollowerId, IntentId, LeaderId
 from slipstream.engine.cohort import Event, Member
-from slipstream.engine.lane import excess_qty
+from slipstream.engine.lane import excess_qty, with_orders
 from slipstream.engine.leglife import Leg
 from slipstream.runtime.follower import Follower
 from slipstream.runtime.journal import Journal
@@ -194,7 +194,7 @@ class Recovery:
             0 if unknown is None else lane.unknown_qty[slot],
         )
         if out != (lane.in_flight_qty[slot], lane.unknown_qty[slot]):
-            freed = _with_slot(lane, slot, in_flight_qty=out[0], unknown_qty=out[1])
+            freed = with_orders(lane, slot, in_flight_qty=out[0], unknown_qty=out[1])
             table.restore_lane(place.member.row, index, freed)
         if in_flight is not None:
             side = POSITION_SIDES[in_flight.row.position_side]
@@ -351,24 +351,6 @@ def _pick(claims: list[_Claim], qty: int) -> _Claim | None:
         return None
     claims.remove(found[0])
     return found[0]
-
-
-def _with_slot(lane: LaneState, slot: int, *, in_flight_qty: int, unknown_qty: int) -> LaneState:
-    in_flight, unknown = list(lane.in_flight_qty), list(lane.unknown_qty)
-    in_flight[slot], unknown[slot] = in_flight_qty, unknown_qty
-    return LaneState(
-        mirrored_target=lane.mirrored_target,
-        exact_target=lane.exact_target,
-        wanted_target=lane.wanted_target,
-        peak_target=lane.peak_target,
-        frozen_leader_margin=lane.frozen_leader_margin,
-        position_qty=lane.position_qty,
-        in_flight_qty=(in_flight[0], in_flight[1]),
-        unknown_qty=(unknown[0], unknown[1]),
-        foreign_qty=lane.foreign_qty,
-        leverage=lane.leverage,
-        gates=lane.gates,
-    )
 
 
 def _gone(follower: FollowerId) -> Member:

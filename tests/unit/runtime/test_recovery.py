@@ -223,6 +223,28 @@ async def test_an_exit_beside_an_unknown_order_is_two_claims_of_one_lane(lives: 
     await lives.told()
 
 
+async def test_of_two_reductions_the_one_that_ended_is_the_one_that_is_over(
+    lives: Lives,
+) -> None:
+    await opened(lives)
+    await lives.stage.move(units(3))
+    lives.stage.take_sent()[0].answer(Unknown("lost"))
+    await lives.stage.move(0)
+    assert [order.request.qty for order in lives.stage.take_sent()] == [units(3)]
+    await lives.kill()
+    stage = await lives.begin(late_ms=10**9)
+    first, second = stage.resolver.asked
+    lives.resolve(first, units(1))
+    assert (stage.position(), lives.lane().unknown_qty[0], lives.lane().in_flight_qty[0]) == (
+        units(3),
+        -units(3),
+        0,
+    )
+    lives.resolve(second, units(3))
+    assert (stage.position(), lives.lane().unknown_qty[0]) == (0, 0)
+    assert await lives.sent() == []
+
+
 async def test_a_fill_that_a_newer_row_of_the_lane_has_counted_is_not_counted_again(
     lives: Lives,
 ) -> None:
