@@ -145,3 +145,13 @@ def test_it_is_asked_right_when_a_denial_begins_to_count(orders: UnknownOrders) 
     for _ in range(8):
         orders.on_failure(ID, now_ns=990)
     assert orders.next_deadline() == ABSENT
+
+
+def test_what_an_earlier_process_sent_is_asked_about_at_once_and_absent_no_sooner() -> None:
+    machine = UnknownOrders(absent_after_ns=ABSENT, lookup_lag_ns=LAG, alarm_after_ns=ALARM)
+    machine.add(ID, "BTCUSDT", sent_ns=100, now_ns=100, is_due=True)
+    assert machine.on_deadline(now_ns=100) == [QueryOrder(ID, "BTCUSDT")]
+    assert machine.on_report(ID, None, now_ns=100) == []
+    assert deny_orders(machine, 100 + ABSENT - 1) == []
+    [question] = deny_orders(machine, 100 + ABSENT)
+    assert isinstance(question, ReadOrderFills)
