@@ -109,7 +109,7 @@ class FanOut:
         except StoreError:
             burst.abandon()
             raise
-        self.at_point(claimed)
+        self.at_point(points.SIDELOG_APPENDED if result.is_sidelogged else claimed)
         if result.duplicates:
             burst.abandon()
             return False
