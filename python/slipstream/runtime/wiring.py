@@ -57,7 +57,7 @@ from slipstream.store.base import LeaderHistory, Store
 from slipstream.store.sidelog import SidelogStore, side_path
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
-from slipstream.transport.clock import Clock, wall_ms
+from slipstream.transport.clock import Clock
 from slipstream.transport.reconnect import Backoff
 from slipstream.units import NS_PER_MS, TimeNs
 from slipstream.venues.base import MarketReader, VenueTraits
@@ -106,6 +106,10 @@ class Wiring:
     switchboard: Switchboard = field(init=False)
     engine: Engine | None = None
 
+    def wall_ms(self) -> int:
+        """Return milliseconds since the epoch."""
+        return self.clock.wall_us() // 1_000
+
     def report(self, kind: str, follower: FollowerId | None, detail: str) -> None:
         """Write an incident that has no leader into the activity log."""
         self.tell(kind, detail, follower=follower)
@@ -122,7 +126,7 @@ class Wiring:
         self.store.log(
             [
                 ActivityRow(
-                    ts_ms=wall_ms(),
+                    ts_ms=self.wall_ms(),
                     kind="incident",
                     leader=leader,
                     follower=follower,
@@ -253,7 +257,7 @@ class Wiring:
             leader,
             log=self.store.log,
             record=Recorder(self.store, self._teller(leader), self.options.at_point),
-            wall_ms=wall_ms,
+            wall_ms=self.wall_ms,
             later=later,
             stages=self.stages,
             times=self.times,
@@ -291,7 +295,7 @@ class Wiring:
             "since_ms": since_ms,
         }
         leader = LeaderId(config.id)
-        self.store.log([ActivityRow(wall_ms(), "leader", leader, payload=payload)])
+        self.store.log([ActivityRow(self.wall_ms(), "leader", leader, payload=payload)])
 
     async def _save_cursor(self, leader: LeaderId, symbol: str, cursor: str) -> None:
         await self.store.commit(CohortCommit(leader, None, [], (symbol, cursor)))
@@ -439,7 +443,7 @@ async def open_engine(
     Raises:
         SlipstreamError: the store, a key or a venue cannot be opened.
     """
-    store = await _open_ledger(config, tell)
+    store = await _open_ledger(config, clock, tell)
     wiring = Wiring(
         config, keystore, clock, source, options or Options(), store, SigningThread(clock)
     )
@@ -453,13 +457,16 @@ async def open_engine(
         raise
 
 
-async def _open_ledger(config: Config, tell: Callable[[str], None]) -> Store:
+async def _open_ledger(config: Config, clock: Clock, tell: Callable[[str], None]) -> Store:
     """Open the database with its side log, and carry over what a dead process left there."""
     inner = await open_store(config.engine.database)
     try:
         path = side_path(config.engine.database, Path(config.engine.control_socket).parent)
         return await SidelogStore.open(
-            inner, path, wall_ms=wall_ms, tell=lambda kind, detail: tell(f"{kind}: {detail}")
+            inner,
+            path,
+            wall_ms=lambda: clock.wall_us() // 1_000,
+            tell=lambda kind, detail: tell(f"{kind}: {detail}"),
         )
     except BaseException:
         await inner.close()
@@ -478,7 +485,7 @@ async def _assemble(wiring: Wiring, tell: Callable[[str], None]) -> Engine:
         store=store,
         followers=wiring.followers,
         leaders=[LeaderId(each.id) for each in config.leaders],
-        wall_ms=wall_ms,
+        wall_ms=wiring.wall_ms,
         tell=tell,
     )
     supervisors = []
@@ -496,7 +503,7 @@ async def _assemble(wiring: Wiring, tell: Callable[[str], None]) -> Engine:
         parts=wiring.parts,
         stages=wiring.stages,
         times=wiring.times,
-        wall_ms=lambda: wiring.clock.wall_us() // 1_000,
+        wall_ms=wiring.wall_ms,
         now_ns=wiring.clock.now_ns,
         switchboard=wiring.switchboard,
         chores=_chores(wiring),
@@ -510,7 +517,7 @@ async def _assemble(wiring: Wiring, tell: Callable[[str], None]) -> Engine:
 def _safe_now_ms(wiring: Wiring) -> int:
     """Return the earliest of all clocks: one that jumped ahead must not make rows look old."""
     venues = [at.adapter.venue_clock.now_ms() for at in wiring.venues.values()]
-    return min([wall_ms(), *venues])
+    return min([wiring.wall_ms(), *venues])
 
 
 def _is_doubted(venue_clock: VenueClock) -> bool:
