@@ -79,6 +79,7 @@ class Evidence:
                     "limit_px": limit_px,
                     "is_reduction": is_reduction,
                     "reference": "MID" if is_reduction else "ARRIVAL_MID",
+                    "reference_px": "99",
                     "reference_sequence": sequence,
                     "book_sequence": sequence,
                     "bound_ppm": 20_000,
@@ -135,6 +136,11 @@ class Evidence:
             }
         )
 
+    def mirror(self, follower: str) -> Line:
+        """The settings by which somebody mirrors the leader."""
+        found: Line = self.activity[0]["payload"]["followers"][follower]["mirrors"]["whale"]
+        return found
+
     def orders(self, name: str) -> Line:
         """The recorded order of a client id."""
         for line in self.activity:
@@ -154,10 +160,8 @@ class Evidence:
 
 
 def _session() -> Line:
+    common = {"venue": "sim", "mode": "live"}
     bounds = {
-        "venue": "sim",
-        "mode": "live",
-        "leader": "whale",
         "entry_ppm": 20_000,
         "exit_ppm": 20_000,
         "emergency_ppm": 50_000,
@@ -169,8 +173,12 @@ def _session() -> Line:
         "payload": {
             "leaders": {"whale": {"venue": "sim", "account": WHALE}},
             "followers": {
-                "alice": {"account": ALICE, "sizing": _sizing("0.2")} | bounds,
-                "bob": {"account": BOB, "sizing": _sizing("0.4")} | bounds,
+                name: {"account": account, "mirrors": {"whale": bounds | {"sizing": sizing}}}
+                | common
+                for name, account, sizing in (
+                    ("alice", ALICE, _sizing("0.2")),
+                    ("bob", BOB, _sizing("0.4")),
+                )
             },
             "lots": {"XUSDT": "0.1"},
             "limits": {"book_age_ms_max": 2_000, "reference_age_ms_max": 7_000},

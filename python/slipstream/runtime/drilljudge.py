@@ -138,14 +138,16 @@ def unresolved(activity: Iterable[Line]) -> list[str]:
 
 def expected_legs(activity: Iterable[Line]) -> int:
     """Return how many legs must have ended: one per event and follower, two of a flip."""
-    followers: dict[str, str] = {}
+    mirrors: set[tuple[str, str]] = set()
     legs = 0
     for line in activity:
         if line["kind"] == "session":
-            followers |= {
-                name: each["leader"] for name, each in line["payload"]["followers"].items()
+            mirrors |= {
+                (name, leader)
+                for name, each in line["payload"]["followers"].items()
+                for leader in each["mirrors"]
             }
         elif line["kind"] == "intent":
-            whose = sum(1 for leader in followers.values() if leader == line["leader"])
+            whose = sum(1 for _, leader in mirrors if leader == line["leader"])
             legs += whose * (2 if line["payload"]["kind"] == "flip" else 1)
     return legs

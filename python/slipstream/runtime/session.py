@@ -15,24 +15,18 @@ BOOK_AGE_MS_MAX = 2_000
 
 
 def session_payload(config: Config, hubs: Mapping[str, VenueHub]) -> dict[str, object]:
-    """Return the leaders, each follower's bounds and sizing, the lots and the allowed ages."""
+    """Return the leaders, each follower's mirrors, the lots and the allowed ages."""
     followers: dict[str, object] = {}
     age_ms = 0
     for follower in config.followers:
-        for mirror in follower.mirrors:
-            slippage = mirror.slippage
-            age_ms = max(age_ms, mirror.max_intent_age_ns // NS_PER_MS)
-            followers[follower.id] = {
-                "venue": follower.venue,
-                "account": follower.account.lower(),
-                "mode": follower.mode.value,
-                "leader": mirror.leader,
-                "entry_ppm": slippage.entry_ppm,
-                "exit_ppm": slippage.exit_ppm,
-                "emergency_ppm": slippage.emergency_ppm,
-                "deviation_ppm": slippage.max_deviation_ppm,
-                "sizing": _sizing(mirror),
-            }
+        ages_ms = [each.max_intent_age_ns // NS_PER_MS for each in follower.mirrors]
+        age_ms = max([age_ms, *ages_ms])
+        followers[follower.id] = {
+            "venue": follower.venue,
+            "account": follower.account.lower(),
+            "mode": follower.mode.value,
+            "mirrors": {mirror.leader: _mirror(mirror) for mirror in follower.mirrors},
+        }
     lots = {
         symbol: format_fixed(instrument.rules.qty_step)
         for hub in hubs.values()
@@ -49,6 +43,18 @@ def session_payload(config: Config, hubs: Mapping[str, VenueHub]) -> dict[str, o
             "book_age_ms_max": BOOK_AGE_MS_MAX,
             "reference_age_ms_max": age_ms + BOOK_AGE_MS_MAX,
         },
+    }
+
+
+def _mirror(mirror: MirrorConfig) -> dict[str, object]:
+    """Return how one leader is mirrored: the bounds in ppm, and the sizing."""
+    slippage = mirror.slippage
+    return {
+        "entry_ppm": slippage.entry_ppm,
+        "exit_ppm": slippage.exit_ppm,
+        "emergency_ppm": slippage.emergency_ppm,
+        "deviation_ppm": slippage.max_deviation_ppm,
+        "sizing": _sizing(mirror),
     }
 
 

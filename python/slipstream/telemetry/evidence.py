@@ -72,6 +72,7 @@ class Claim:
 
     key: OrderKey
     follower: str
+    leader: str
     intent_id: str
     leg: int
     attempt: int
@@ -82,6 +83,7 @@ class Claim:
     qty: Decimal
     limit_px: Decimal
     reference: str
+    reference_px: Decimal
     reference_sequence: int | None
     book_sequence: int | None
     bound_ppm: int
@@ -128,6 +130,8 @@ class Activity:
             KeyError: a line lacks what the counting needs; the evidence is not complete.
         """
         self.followers: dict[str, Line] = {}
+        self.mirrors: dict[tuple[str, str], Line] = {}
+        """The settings of each (follower, leader)."""
         self.leaders: dict[str, Line] = {}
         self.since_ms: dict[str, int] = {}
         """By leader: later fills of it are to be mirrored."""
@@ -145,6 +149,7 @@ class Activity:
         """(intent, follower) that a number too large kept as they were."""
         self.unmirrored: set[FillName] = set()
         self._unknown: dict[LegKey, set[OrderKey]] = {}
+        self._leader_by_lane: dict[Lane, str] = {}
         for line in lines:
             match line["kind"]:
                 case "session":
@@ -166,10 +171,22 @@ class Activity:
 
     def chain_of(self, lane: Lane) -> list[LeaderEvent]:
         """Return the events that a lane mirrors, in their order."""
-        return self.chains.get((self.followers[lane[0]]["leader"], lane[1]), [])
+        return self.chains.get((self.leader_of(lane), lane[1]), [])
+
+    def leader_of(self, lane: Lane) -> str:
+        """Return the leader whose lane it is; the only one, or the first that traded the symbol,
+        where no line tells."""
+        told = self._leader_by_lane.get(lane)
+        if told is not None:
+            return told
+        leaders = [leader for follower, leader in self.mirrors if follower == lane[0]]
+        return next((each for each in leaders if (each, lane[1]) in self.chains), leaders[0])
 
     def _take_session(self, payload: Line) -> None:
         self.followers.update(payload["followers"])
+        for follower, each in payload["followers"].items():
+            for leader, settings in each["mirrors"].items():
+                self.mirrors[follower, leader] = settings
         self.leaders.update(payload["leaders"])
         self.lots.update({symbol: Decimal(lot) for symbol, lot in payload["lots"].items()})
         self.reference_age_ns_max = payload["limits"]["reference_age_ms_max"] * _NS_PER_MS
@@ -200,6 +217,7 @@ class Activity:
     def _take_leg(self, line: Line) -> None:
         payload, follower, intent_id = line["payload"], line["follower"], line["intent_id"]
         key = (intent_id, follower, payload["leg"])
+        self._leader_by_lane[follower, payload["symbol"]] = line["leader"]
         orders = payload.get("orders", ())
         is_recovered = payload.get("recovered", False)
         told_before = self._unknown.pop(key, None) if is_recovered else None
@@ -231,6 +249,7 @@ class Activity:
 
     def _take_lane(self, line: Line) -> None:
         lane = (line["follower"], line["payload"]["symbol"])
+        self._leader_by_lane[lane] = line["leader"]
         self.lanes[lane].append(self._lane_line(line, is_reset=True))
 
     def _lane_line(
@@ -273,6 +292,7 @@ class Activity:
         self.claims[key] = Claim(
             key=key,
             follower=follower,
+            leader=line["leader"],
             intent_id=line["intent_id"],
             leg=payload["leg"],
             attempt=order["attempt"],
@@ -283,6 +303,7 @@ class Activity:
             qty=Decimal(order["qty"]),
             limit_px=Decimal(order["limit_px"]),
             reference=order["reference"],
+            reference_px=Decimal(order["reference_px"]),
             reference_sequence=order["reference_sequence"],
             book_sequence=order["book_sequence"],
             bound_ppm=order["bound_ppm"],

@@ -90,8 +90,8 @@ def _uncounted(told: Activity) -> Iterator[str]:
     for intent_id, event in told.events.items():
         if told.event_counts[intent_id] != 1:
             yield f"lost fill: intent {intent_id} is told {told.event_counts[intent_id]} times"
-        for follower, each in told.followers.items():
-            if each["leader"] != event.leader:
+        for follower, leader in told.mirrors:
+            if leader != event.leader:
                 continue
             for leg in (0, 1) if event.is_flip else (0,):
                 count = told.outcomes.get((intent_id, follower, leg), 0)

@@ -44,7 +44,6 @@ class _Walk:
     """One lane while its lines are followed."""
 
     name: str
-    follower: Line
     chain: list[LeaderEvent]
     exact: ExactTarget | None
     misses: list[_Miss]
@@ -174,8 +173,8 @@ def _at_the_end(walk: _Walk, ours: Decimal) -> Iterator[str]:
 def _walked(lane: Lane, told: Activity, unjudged: list[str]) -> _Walk:
     """Follow a lane's lines from the first to the last."""
     follower, symbol = lane
-    lines, chain, settings = told.lanes.get(lane, []), told.chain_of(lane), told.followers[follower]
-    sizing = settings["sizing"]
+    lines, chain = told.lanes.get(lane, []), told.chain_of(lane)
+    sizing = told.mirrors[follower, told.leader_of(lane)]["sizing"]
     name = f"{follower} {symbol}"
     why = unjudgeable(sizing)
     is_net = all(event.is_net for event in chain)
@@ -185,7 +184,6 @@ def _walked(lane: Lane, told: Activity, unjudged: list[str]) -> _Walk:
         unjudged.append(f"unjudged: {name}: exact target: {why}")
     walk = _Walk(
         name,
-        settings,
         chain,
         ExactTarget(sizing) if why is None else None,
         [

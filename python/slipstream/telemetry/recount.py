@@ -16,9 +16,9 @@ engine. ``docs/evidence.md`` has the files' format and says how each counter is 
 * lost: a leader's fill that is not in exactly one recorded intent, or an intent without exactly
   one recorded outcome for each follower and leg.
 
-What cannot be judged from the two files (an exit bound to the venue's mark price, which the log
-does not hold) is not passed over: it is ``unjudged``, with a finding that says why. The log may
-hold several lives of the engine.
+What cannot be judged from the two files (a target that depends on the follower's equity) is not
+passed over: it is ``unjudged``, with a finding that says why. The log may hold several lives of
+the engine.
 """
 
 from collections import defaultdict
@@ -179,11 +179,11 @@ def _outside(
     claim: Claim, limit_px: Decimal, told: Activity, seen: VenueRecord, unjudged: list[str]
 ) -> str | None:
     """Return what the limit is outside of, ``None`` when it is inside all that can be judged."""
-    bounds = told.followers[claim.follower]
+    bounds = told.mirrors[claim.follower, claim.leader]
     checks: list[_Check] = []
     for found in (
         _leader_check(claim, told, bounds, unjudged),
-        _market_check(claim, seen, bounds, unjudged),
+        _market_check(claim, told, seen, bounds, unjudged),
     ):
         if isinstance(found, str):
             return found
@@ -213,12 +213,14 @@ def _leader_check(
 
 
 def _market_check(
-    claim: Claim, seen: VenueRecord, bounds: Line, unjudged: list[str]
+    claim: Claim, told: Activity, seen: VenueRecord, bounds: Line, unjudged: list[str]
 ) -> _Check | str | None:
     """Return the venue's own reference where it bounds an order, or what is wrong with it."""
     kind = claim.reference if claim.is_reduction else "MID"
     if kind == "LEADER_PX":
         return None
+    if kind == "MARK":
+        return _mark_check(claim, told, seen, bounds)
     if kind not in {"MID", "BEST"}:
         unjudged.append(f"unjudged: {claim.key[1]}: the venue's log has no {kind}")
         return None
@@ -234,6 +236,19 @@ def _market_check(
         return f"refers to a {kind} at sequence {sequence} that the venue never had"
     ppm = _exit_ppm(claim, bounds) if claim.is_reduction else bounds["entry_ppm"]
     return f"venue's {kind} at sequence {sequence}", px, ppm
+
+
+def _mark_check(claim: Claim, told: Activity, seen: VenueRecord, bounds: Line) -> _Check | str:
+    """Return the recorded mark, or what is wrong with it: it must be one that the venue told,
+    and not superseded for longer than the allowed age when the order arrived."""
+    px, order = claim.reference_px, seen.orders.get(claim.key)
+    arrival_ns = None if order is None else order.arrival_ns
+    late_ns = seen.marks[claim.symbol].superseded_for_ns(px, arrival_ns)
+    if late_ns is None:
+        return f"refers to a MARK of {px} that the venue never told"
+    if late_ns > told.reference_age_ns_max:
+        return f"refers to a MARK that was superseded {late_ns // _NS_PER_MS} ms before it arrived"
+    return f"venue's MARK of {px}", px, _exit_ppm(claim, bounds)
 
 
 def _exit_ppm(claim: Claim, bounds: Line) -> int:

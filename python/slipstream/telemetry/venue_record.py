@@ -4,6 +4,7 @@ Books are dictionaries rebuilt from the venue's changes, and only those that som
 names: from the last whole book before it. Fills are summed as they pass.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -135,6 +136,35 @@ class LeaderFill:
     at_ms: int
 
 
+class MarkHistory:
+    """The mark prices of one symbol that the venue told somebody, in order."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._told_ns: list[int] = []
+        self._prices: list[Decimal] = []
+
+    def add(self, line: Line) -> None:
+        """Take the next one."""
+        self._told_ns.append(line["ns"])
+        self._prices.append(Decimal(line["px"]))
+
+    def superseded_for_ns(self, px: Decimal, at_ns: int | None) -> int | None:
+        """Return for how long a mark had been superseded at an instant (``None``: at the end of
+        the log), 0 while it was the newest; ``None``: it was not told until then."""
+        count = len(self._told_ns) if at_ns is None else bisect_right(self._told_ns, at_ns)
+        for place in range(count - 1, -1, -1):
+            if self._prices[place] == px:
+                is_newest = place + 1 == count
+                return 0 if is_newest or at_ns is None else at_ns - self._told_ns[place + 1]
+        return None
+
+    def within(self, first_ns: int, last_ns: int) -> list[Decimal]:
+        """Return what stood at some instant of a span, the mark at its beginning included."""
+        begin = max(bisect_right(self._told_ns, first_ns) - 1, 0)
+        return self._prices[begin : bisect_right(self._told_ns, last_ns)]
+
+
 class VenueRecord:
     """The venue's log, as far as it concerns the followers and the leaders."""
 
@@ -159,6 +189,7 @@ class VenueRecord:
         self.foreign: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
         """Signed fills of orders that the venue or a person made, by (account, symbol)."""
         self.leader_fills: list[LeaderFill] = []
+        self.marks: dict[str, MarkHistory] = defaultdict(MarkHistory)
         self._false_ns: dict[str, list[int]] = defaultdict(list)
         books: dict[str, BookHistory] = defaultdict(BookHistory)
         for line in lines:
@@ -170,6 +201,8 @@ class VenueRecord:
                         self._take_fill(line)
                     if line["account"] in leaders:
                         self._take_leader_fill(line)
+                case "mark":
+                    self.marks[line["symbol"]].add(line)
                 case "order" if line["account"] in accounts:
                     self._take_order(line)
                 case "fault" if line["fault"] in FALSE_BOOKS and "event" not in line:

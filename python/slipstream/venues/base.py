@@ -100,7 +100,7 @@ class BookFeed(Protocol):
         """Return the real-time best bid/offer, ``None`` while unknown or one-sided."""
 
     def mark_px(self, symbol: str) -> Px | None:
-        """Return the newest mark price, ``None`` while unknown."""
+        """Return the newest mark price, ``None`` while unknown or too old to be relied on."""
 
     def is_gapped(self, symbol: str) -> bool:
         """Whether a sequence gap is being repaired."""

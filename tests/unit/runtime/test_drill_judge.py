@@ -4,7 +4,7 @@ from slipstream.runtime.drilljudge import DrillCounts, expected_legs, unresolved
 
 
 def session(**leaders: str) -> dict[str, object]:
-    followers = {name: {"leader": leader} for name, leader in leaders.items()}
+    followers = {name: {"mirrors": {leader: {}}} for name, leader in leaders.items()}
     return {"kind": "session", "payload": {"followers": followers}}
 
 

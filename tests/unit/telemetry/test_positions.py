@@ -22,7 +22,7 @@ def opened_less(evidence: Evidence, *, missed: str, target: str, place: int = 3)
 
 def wider(evidence: Evidence, ratio: str) -> None:
     """Let alice follow with another ratio, and her exact targets say so."""
-    evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]["ratio"] = ratio
+    evidence.mirror("alice")["sizing"]["ratio"] = ratio
     for place, leader in ((3, 10), (6, 5)):
         evidence.activity[place]["payload"]["exact_target"] = str(Decimal(ratio) * leader)
 
@@ -65,7 +65,7 @@ def test_what_was_given_up_does_not_come_back() -> None:
 def test_where_all_is_caught_up_nothing_may_be_given_up() -> None:
     evidence = Evidence()
     a_miss_of_three(evidence)
-    evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]["missed"] = "catch_up"
+    evidence.mirror("alice")["sizing"]["missed"] = "catch_up"
     assert counts(evidence.count()) == ONE
 
 
@@ -81,7 +81,7 @@ def test_below_the_minimum_is_given_up_where_that_is_the_policy() -> None:
     evidence = Evidence()
     a_miss_of_three(evidence)
     evidence.activity[3]["reason"] = "BELOW_MIN_QTY"
-    evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]["below_minimum"] = "skip"
+    evidence.mirror("alice")["sizing"]["below_minimum"] = "skip"
     assert counts(evidence.count()) == CLEAN
 
 
@@ -152,7 +152,7 @@ def test_targets_rounded_with_every_event_are_caught(*, is_rounded: bool) -> Non
 
 def margin_mode(evidence: Evidence, margin: str | None) -> None:
     """Let alice follow by margin: 1,000 of the leader's."""
-    sizing = evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]
+    sizing = evidence.mirror("alice")["sizing"]
     sizing.update(mode="margin", allocation="1000", ratio=None)
     evidence.activity[2]["payload"]["leader_margin"] = margin
 
@@ -173,13 +173,13 @@ def test_without_a_confirmed_margin_nothing_is_wanted() -> None:
 
 def test_a_reversed_mirror_has_the_other_sign() -> None:
     evidence = Evidence()
-    evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]["reverse"] = True
+    evidence.mirror("alice")["sizing"]["reverse"] = True
     assert counts(evidence.count())[3] >= 1
 
 
 def test_notional_mode_is_computed_from_the_leaders_price() -> None:
     evidence = Evidence()
-    sizing = evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]
+    sizing = evidence.mirror("alice")["sizing"]
     sizing.update(mode="notional", notional="200")
     assert counts(evidence.count()) == CLEAN
     sizing["notional"] = "200.1"
@@ -189,7 +189,7 @@ def test_notional_mode_is_computed_from_the_leaders_price() -> None:
 @pytest.mark.parametrize(("least", "expected"), [("1000", 0), ("1000.1", 1)])
 def test_a_trade_of_the_leader_below_the_least_is_not_mirrored(least: str, expected: int) -> None:
     evidence = Evidence()
-    sizing = evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]
+    sizing = evidence.mirror("alice")["sizing"]
     sizing["min_leader_notional"] = least
     assert min(1, counts(evidence.count())[3]) == expected
 
@@ -200,7 +200,7 @@ def test_a_trade_of_the_leader_below_the_least_is_not_mirrored(least: str, expec
 )
 def test_what_the_files_cannot_say_is_named(sizing: Line) -> None:
     evidence = Evidence()
-    evidence.activity[0]["payload"]["followers"]["alice"]["sizing"].update(sizing)
+    evidence.mirror("alice")["sizing"].update(sizing)
     found = evidence.count()
     assert counts(found) == CLEAN
     assert found.unjudged == 1
@@ -290,7 +290,7 @@ def test_what_is_carried_stays_explained_until_it_is_traded() -> None:
     evidence = Evidence()
     # Alice's open wanted 4, built 2 and keeps wanting the rest; the half close says nothing of it.
     wider(evidence, "0.4")
-    evidence.activity[0]["payload"]["followers"]["alice"]["sizing"]["missed"] = "catch_up"
+    evidence.mirror("alice")["sizing"]["missed"] = "catch_up"
     opened_less(evidence, missed="2", target="4")
     evidence.activity[6]["payload"]["target"] = "2"
     assert counts(evidence.count()) == CLEAN

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence_parts import ALICE, BOB, MS, Evidence, Line, book, counts
+from evidence_parts import ALICE, BOB, MS, Evidence, book, counts
 from slipstream.telemetry.recount import recount_files
 
 CLEAN = (0, 0, 0, 0)
@@ -102,7 +102,7 @@ def test_judges_every_open_by_the_leaders_price() -> None:
 
 def test_an_open_is_not_judged_by_the_bound_of_exits() -> None:
     evidence = Evidence()
-    evidence.activity[0]["payload"]["followers"]["alice"]["exit_ppm"] = 40_000
+    evidence.mirror("alice")["exit_ppm"] = 40_000
     _limit(evidence, "a-1", "102.01")
     evidence.activity[2]["payload"]["px"] = "101"
     assert counts(evidence.count()) == BREACH
@@ -133,16 +133,43 @@ def test_an_emergency_exit_has_the_wider_bound_only() -> None:
     assert counts(evidence.count()) == BREACH
 
 
-@pytest.mark.parametrize(
-    "order", [{"reference": "MARK"}, {"reference": "MID", "reference_sequence": None}]
-)
-def test_says_what_it_cannot_judge(order: Line) -> None:
+def test_says_what_it_cannot_judge() -> None:
     evidence = Evidence()
-    evidence.orders("a-2").update(order)
+    evidence.orders("a-2").update(reference="MID", reference_sequence=None)
     found = evidence.count()
     assert counts(found) == CLEAN
     assert found.unjudged == 1
     assert found.findings[0].startswith("unjudged: a-2")
+
+
+def _exit_by_the_mark(evidence: Evidence, px: str, *, superseded_ms: int = 0) -> None:
+    """Let alice's exit refer to a mark that the venue told once, and to nothing else."""
+    evidence.orders("a-2").update(reference="MARK", reference_px=px, reference_sequence=None)
+    arrival_ns = evidence.at_venue("a-2")["arrival_ns"]
+    for told_px, before_ms in (("99", superseded_ms + 1_000), ("99.5", superseded_ms)):
+        line = {"kind": "mark", "ns": arrival_ns - before_ms * MS, "symbol": "XUSDT"}
+        evidence.venue.append(line | {"px": told_px})
+
+
+@pytest.mark.parametrize(
+    ("px", "limit_px", "superseded_ms", "expected"),
+    [
+        ("99.5", "97.51", 0, CLEAN),
+        ("99.5", "97.50", 0, BREACH),
+        ("99", "97.02", 7_000, CLEAN),
+        ("99", "97.02", 7_001, BREACH),
+        ("99.4", "98", 0, BREACH),
+    ],
+)
+def test_an_exit_by_the_mark_is_judged_by_the_marks_the_venue_told(
+    px: str, limit_px: str, superseded_ms: int, expected: tuple[int, int, int, int]
+) -> None:
+    evidence = Evidence()
+    _exit_by_the_mark(evidence, px, superseded_ms=superseded_ms)
+    _limit(evidence, "a-2", limit_px)
+    found = evidence.count()
+    assert counts(found) == expected
+    assert found.unjudged == 0
 
 
 @pytest.mark.parametrize(("age_ms", "expected"), [(7_000, (0, 1)), (7_001, (1, 0))])

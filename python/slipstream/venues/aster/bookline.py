@@ -267,7 +267,7 @@ class BookLine:
         if book is None:
             raise errors.DecodeError(f"market stream: nobody asked for {name[:40]!r}")
         if isinstance(frame, market.MarkPrice):
-            book.mark_px = frame.px
+            book.on_mark(frame.px, received_ns)
         elif isinstance(frame, market.Ticker):
             book.on_ticker(frame)
         elif self._feed.depth == "partial":

@@ -96,9 +96,12 @@ class AsterBookFeed:
         return None if book is None else book.best
 
     def mark_px(self, symbol: str) -> Px | None:
-        """Return the newest mark price, ``None`` while unknown."""
+        """Return the newest mark price, ``None`` while unknown or too old to be relied on."""
         book = self._books.get(symbol)
-        return None if book is None else book.mark_px
+        if book is None:
+            return None
+        now_ns = self._terms.access.clock.now_ns()
+        return book.fresh_mark_px(now_ns, age_ns_max=limits.MARK_AGE_NS)
 
     def is_gapped(self, symbol: str) -> bool:
         """Whether a sequence gap is being repaired."""

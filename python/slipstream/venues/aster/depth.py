@@ -34,6 +34,7 @@ class SymbolBook:
         "_book",
         "_buffer",
         "_is_synced",
+        "_marked_ns",
         "_sequence",
         "_was_synced",
         "fault",
@@ -46,6 +47,7 @@ class SymbolBook:
         """Begin without a book."""
         self.symbol = symbol
         self.mark_px: Px | None = None
+        self._marked_ns = TimeNs(0)
         self.gap_count = 0
         self.fault: str | None = None
         self._book = Book(depth_max=depth_max)
@@ -156,6 +158,14 @@ class SymbolBook:
             self._book.trim_better_than(ticker.bid_px, ticker.ask_px)
         except BookError as error:
             self.on_gap(str(error))
+
+    def on_mark(self, px: Px, received_ns: TimeNs) -> None:
+        """Take the newest mark price."""
+        self.mark_px, self._marked_ns = px, received_ns
+
+    def fresh_mark_px(self, now_ns: TimeNs, *, age_ns_max: int) -> Px | None:
+        """Return the mark price, ``None`` while unknown or when it was told too long ago."""
+        return self.mark_px if now_ns - self._marked_ns <= age_ns_max else None
 
     def on_gap(self, reason: str) -> None:
         """The book can no longer be trusted: begin again."""

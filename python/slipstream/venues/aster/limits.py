@@ -78,6 +78,10 @@ LEADER_STREAM: Final = StreamBounds(5 * NS_PER_S, 15 * NS_PER_S, 60 * NS_PER_S)
 FOLLOWER_STREAM: Final = StreamBounds(10 * NS_PER_S, 30 * NS_PER_S, 1_500 * NS_PER_S)
 """Hundreds of followers share one address: their keys are asked for each 25 minutes."""
 
+MARK_AGE_NS: Final = 3 * NS_PER_S
+"""A mark is published each second: three that did not come are silence, and what was told last
+bounds no order any more."""
+
 ABSENT_AFTER_NS: Final = 62 * NS_PER_S
 """The widest nonce window any text states (60 s) and two seconds of clock skew."""
 

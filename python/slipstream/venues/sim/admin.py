@@ -209,6 +209,7 @@ class Admin:
             "positions": positions,
         }
         venue.log.append("admin", venue.clock.now_ns(), fields)
+        venue.exchange.log_account(account)
         return {"account": address, "agent": agent}
 
     def _set_leverage(self, leverages: dict[str, int], value: object) -> None:

@@ -64,6 +64,7 @@ class Exchange:
         self.listener: Listener
         self.books = {symbol: Book(symbol) for symbol in instruments}
         self.marks = {symbol: item.centre_px for symbol, item in instruments.items()}
+        self._shown_marks: dict[str, int] = {}
         self.accounts: dict[str, Account] = {}
         self.on_taken: Callable[[str, int, int, int], None] | None = None
         self._orders: dict[int, Order] = {}
@@ -314,7 +315,7 @@ class Exchange:
             self._forget_open(account, order)
         account.fills.setdefault(spec.symbol, []).append(fill)
         self._book_income(account, fill)
-        self._log_fill(order, fill, position, off_book=sequence is None)
+        self._log_fill(order, fill, position, wallet=account.balance, off_book=sequence is None)
         self.listener.on_order(account, order, "TRADE", fill)
         if not is_maker:
             resting = self._orders.get(match.maker_id)
@@ -418,7 +419,9 @@ class Exchange:
         }
         self.log.append("order", now_ns, fields)
 
-    def _log_fill(self, order: Order, fill: Fill, position: Position, *, off_book: bool) -> None:
+    def _log_fill(
+        self, order: Order, fill: Fill, position: Position, *, wallet: int, off_book: bool
+    ) -> None:
         fields = {
             "account": order.account,
             "order_id": fill.order_id,
@@ -435,9 +438,39 @@ class Exchange:
             "position_after": to_plain(position.qty),
             "commission": to_plain(fill.commission),
             "realized": to_plain(fill.realized),
+            "entry_after": to_plain(position.entry_px),
+            "wallet_after": to_plain(wallet),
             "at_ms": fill.at_ms,
         }
         self.log.append("fill", self.clock.now_ns(), fields)
+
+    def show_mark(self, symbol: str) -> int:
+        """Return a mark that somebody is told now; the log has each mark that was ever told."""
+        px = self.marks[symbol]
+        if self._shown_marks.get(symbol) != px:
+            self._shown_marks[symbol] = px
+            self.log.append("mark", self.clock.now_ns(), {"symbol": symbol, "px": to_plain(px)})
+        return px
+
+    def show_marks(self, account: Account) -> dict[str, int]:
+        """Return the marks of all symbols, of which an account is told those it holds."""
+        for item in account.positions.values():
+            if item.qty:
+                self.show_mark(item.symbol)
+        return self.marks
+
+    def log_account(self, account: Account) -> None:
+        """Write down what an account begins with."""
+        fields = {
+            "account": account.address,
+            "wallet": to_plain(account.balance),
+            "positions": [
+                [item.symbol, item.position_side, to_plain(item.qty), to_plain(item.entry_px)]
+                for item in account.positions.values()
+                if item.qty
+            ],
+        }
+        self.log.append("account", self.clock.now_ns(), fields)
 
 
 def rows_text(rows: list[tuple[int, int]]) -> list[tuple[str, str]]:

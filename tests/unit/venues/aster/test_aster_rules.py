@@ -244,11 +244,19 @@ def test_a_lost_socket_leaves_nothing_known() -> None:
     book = SymbolBook("BTCUSDT", depth_max=100)
     book.on_diff(diff(6, 9, 5), TimeNs(1))
     assert book.on_snapshot(snapshot(8), TimeNs(2))
-    book.mark_px = Px(1)
+    book.on_mark(Px(1), TimeNs(0))
     book.on_lost()
     assert book.view() is None
     assert book.best is None
     assert book.mark_px is None
+
+
+def test_a_mark_that_was_told_too_long_ago_is_none() -> None:
+    book = SymbolBook("BTCUSDT", depth_max=100)
+    assert book.fresh_mark_px(TimeNs(5), age_ns_max=10) is None
+    book.on_mark(Px(7), TimeNs(5))
+    assert book.fresh_mark_px(TimeNs(15), age_ns_max=10) == Px(7)
+    assert book.fresh_mark_px(TimeNs(16), age_ns_max=10) is None
 
 
 class SteppingClock:

@@ -226,7 +226,7 @@ class MarketStreams:
     def mark_event(self, symbol: str) -> Json:
         """Return the mark price in stream form."""
         at_ms = self._wall_ms()
-        mark = to_plain(self._exchange.marks[symbol])
+        mark = to_plain(self._exchange.show_mark(symbol))
         return {
             "e": "markPriceUpdate",
             "E": at_ms,

@@ -57,7 +57,7 @@ def listed_positions(face: "AsterFace", account: Account) -> list[Position]:
 def account_summary(face: "AsterFace", call: Call) -> Json:
     """Answer the full account."""
     account = call.account
-    marks = face.exchange.marks
+    marks = face.exchange.show_marks(account)
     orders = account.order_margin()
     positions = account.position_margin(marks)
     profit = account.unrealized(marks)

@@ -103,7 +103,7 @@ def premium_index(face: "AsterFace", call: Call) -> Json | list[Json]:
     at_ms = face.clock.wall_ms(call.now_ns)
     rows: list[Json] = []
     for symbol in symbols:
-        mark = to_plain(face.exchange.marks[symbol])
+        mark = to_plain(face.exchange.show_mark(symbol))
         rows.append(
             {
                 "symbol": symbol,
