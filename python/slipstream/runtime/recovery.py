@@ -210,7 +210,8 @@ class Recovery:
         intent = self._intents[row.intent_id]
         since_ms = intent.venue_ts_ms
         if since_ms is None:
-            since_ms = intent.recorded_ms - BESIDE_MS
+            # Recorded by our wall clock, which may have stood ahead then.
+            since_ms = min(intent.recorded_ms, self._at.venue_ms) - BESIDE_MS
         self._claimed.append((place.mirror, leg, VenueMs(since_ms)))
 
     def ask(self) -> None:

@@ -32,7 +32,6 @@ from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, NS_PER_S, Px, Qty, TimeNs, VenueMs
 from slipstream.venues.base import VenueTraits
 
-_US_PER_MS: Final = 1_000
 _SKEW_MS: Final = 2_000
 
 OnResolved = Callable[[Leg, OrderReport | None, TimeNs], None]
@@ -60,10 +59,12 @@ class Resolver:
         followers: Mapping[FollowerId, Follower],
         traits: VenueTraits,
         clock: Clock,
+        venue_ms: Callable[[], int],
         journal: Journal,
         at_point: points.AtPoint = points.pass_by,
     ) -> None:
-        """Keep the partners."""
+        """Keep the partners. ``venue_ms``: the clock of the venue that dates the fills."""
+        self._venue_ms = venue_ms
         self._at_point = at_point
         self._followers = followers
         self._traits = traits
@@ -102,8 +103,11 @@ class Resolver:
             now_ns=now_ns,
             is_due=since_ms is not None,
         )
-        if since_ms is not None:
-            self._since_ms[attempt.request.client_order_id] = since_ms
+        if since_ms is None:
+            # Now, for a venue's clock that is read anew later may have been put right by then.
+            age_ms = 0 if attempt.sent_ns is None else (now_ns - attempt.sent_ns) // NS_PER_MS
+            since_ms = VenueMs(self._venue_ms() - age_ms)
+        self._since_ms.setdefault(attempt.request.client_order_id, since_ms)
         if follower not in self._tasks:
             task = asyncio.create_task(self._run(follower, machine))
             self._tasks[follower] = task
@@ -205,17 +209,15 @@ class Resolver:
     ) -> list[Fill]:
         """Return fills on an order's side since its send that no order we know of accounts for."""
         name = question.client_order_id
-        leg, since_ms = self._legs.get(name), self._since_ms.get(name)
+        leg = self._legs.get(name)
         if leg is None:
             return []
-        if since_ms is None:
-            age_ms = (self._clock.now_ns() - question.sent_ns) // NS_PER_MS
-            since_ms = VenueMs(self._clock.wall_us() // _US_PER_MS - age_ms)
+        since_ms = self._since_ms[name]
         side, known = leg.current.request.side, self._followers[follower].order_ids
         return [
             fill
             for fill in fills
-            if fill.venue_ts_ms >= since_ms - _SKEW_MS
+            if (fill.client_order_id == name or fill.venue_ts_ms >= since_ms - _SKEW_MS)
             and fill.side is side
             and fill.id.order_id not in known
         ]
@@ -229,7 +231,7 @@ class Resolver:
             state=OrderState.EXPIRED,
             filled_qty=Qty(qty),
             average_px=Px(request.limit_px),
-            venue_ts_ms=VenueMs(self._clock.wall_us() // _US_PER_MS),
+            venue_ts_ms=VenueMs(self._venue_ms()),
         )
 
     def _resolve(self, name: ClientOrderId, report: OrderReport | None) -> None:

@@ -205,6 +205,7 @@ class Wiring:
         mirrors = self.mirrors_of(leader)
         journal = self._journal(leader)
         tracker, history = await self._history(config, [each for _, each in mirrors])
+        goes_on = BEGAN in history.cursors
         signer = self.leader_signers[leader]
         reader = at.adapter.make_gateway(config.account, signer, is_first=True)
         members, running = self._members(leader, config, mirrors, journal)
@@ -227,6 +228,7 @@ class Wiring:
             venue_ms=at.adapter.venue_clock.now_ms,
             save_cursor=lambda symbol, cursor: self._save_cursor(leader, symbol, cursor),
             health=health,
+            on_begun=None if goes_on else partial(self._begin, config),
             on_running=lambda: self._catch_up(leader, recovery),
             auditor=at.adapter.make_gateway(config.account, signer),
             at_point=self.options.at_point,
@@ -281,11 +283,15 @@ class Wiring:
         history = await self.store.history(leader, fill_count_max=SEEN_COUNT_MAX)
         now_ms = self.venues[config.venue].adapter.venue_clock.now_ms()
         oldest_ms = now_ms - self.config.engine.retention_ns // NS_PER_MS
-        if not go_on(tracker, history, oldest_ms=oldest_ms):
-            tracker.account.floor_ms = now_ms
-            await self._save_cursor(leader, BEGAN, str(now_ms))
-        self._tell_since(config, tracker.account.floor_ms)
+        if go_on(tracker, history, oldest_ms=oldest_ms):
+            self._tell_since(config, tracker.account.floor_ms)
         return tracker, history
+
+    async def _begin(self, config: LeaderConfig, since_ms: int) -> None:
+        """Write down where a mirror begins: with the leader's first reading, and what that holds
+        was before the mirror, now and after any restart."""
+        await self._save_cursor(LeaderId(config.id), BEGAN, str(since_ms))
+        self._tell_since(config, since_ms)
 
     def _tell_since(self, config: LeaderConfig, since_ms: int) -> None:
         """Write down from when on every fill of a leader is to be mirrored."""
@@ -367,6 +373,7 @@ class Wiring:
             followers=self.followers,
             traits=hub.traits,
             clock=self.clock,
+            venue_ms=at.adapter.venue_clock.now_ms,
             journal=journal,
             at_point=self.options.at_point,
         )

@@ -17,7 +17,7 @@ from slipstream.runtime.control import (
 from slipstream.runtime.resolver import Resolver
 from slipstream.runtime.switchboard import Switchboard
 from slipstream.store.base import Store
-from slipstream.units import NS_PER_S
+from slipstream.units import NS_PER_MS, NS_PER_S
 from slipstream.venues.base import VenueTraits
 
 F1, F2 = FollowerId("f1"), FollowerId("f2")
@@ -30,7 +30,11 @@ class Doubt:
     async def begin(self) -> None:
         self.stage = stage = Stage(("live", "shadow"))
         self.resolver = Resolver(
-            followers=stage.followers, traits=TRAITS, clock=stage.clock, journal=stage.journal
+            followers=stage.followers,
+            traits=TRAITS,
+            clock=stage.clock,
+            venue_ms=lambda: stage.clock.at_ns // NS_PER_MS,
+            journal=stage.journal,
         )
         stage.mirror.resolver = self.resolver
         self.resolver.bind(stage.mirror.on_resolved)
