@@ -66,6 +66,9 @@ class Journal:
         self._at_point = at_point
         self._ended: deque[_Ended | ActivityRow] = deque()
         self._results: list[LegResult] = []
+        self._is_held = False
+        self._held_ended: list[_Ended | ActivityRow] = []
+        self._held_results: list[LegResult] = []
         self._is_due = False
         self.ends: Counter[str] = Counter()
         self.skips: Counter[str] = Counter()
@@ -136,7 +139,8 @@ class Journal:
     ) -> None:
         """Keep for the ledger how a leg's newest order ended, and its lane as it is now."""
         lane = cohort.table.lane(leg.row, leg.symbol_index)
-        self._results.append(
+        results = self._held_results if self._is_held else self._results
+        results.append(
             LegResult(
                 event.intent.id,
                 leg.member.follower,
@@ -163,7 +167,7 @@ class Journal:
         self.ends[end.value] += 1
         if end is LegEnd.SKIPPED:
             self.skips[leg.reason_code or "UNEXPLAINED"] += 1
-        self._ended.append(
+        self._tell(
             _Ended(
                 leg,
                 event,
@@ -173,13 +177,12 @@ class Journal:
                 newest,
             )
         )
-        self._arm()
 
     def lane(self, reason: str, cohort: Cohort, row: int, symbol: str) -> None:
         """Keep for the log that a lane's targets were set beside the leader's events."""
         index = cohort.symbol_index(symbol)
         lane = cohort.table.lane(row, index)
-        self._ended.append(
+        self._tell(
             ActivityRow(
                 ts_ms=self._wall_ms(),
                 kind="lane",
@@ -189,6 +192,27 @@ class Journal:
                 payload=lane_payload(symbol, lane, cohort.newest_intent(index)),
             )
         )
+
+    def hold(self) -> None:
+        """Keep back what happens from now on: lanes hold an event that the ledger has not taken.
+
+        If it never does, what is kept back is dropped with these lanes: written down, they would
+        have the event although it comes again. What became of orders meanwhile is then read from
+        the venue, as after a restart.
+        """
+        self._is_held = True
+
+    def release(self) -> None:
+        """The ledger took the event: let go what was kept back."""
+        self._is_held = False
+        if self._held_results or self._held_ended:
+            self._results += self._held_results
+            self._ended += self._held_ended
+            self._held_results, self._held_ended = [], []
+            self._arm()
+
+    def _tell(self, ended: _Ended | ActivityRow) -> None:
+        (self._held_ended if self._is_held else self._ended).append(ended)
         self._arm()
 
     def _arm(self) -> None:

@@ -82,7 +82,6 @@ class Mirror:
         self._replans: dict[tuple[int, int | None, bool], Replan] = {}
         self._in_flight: set[Leg] = set()
         self._unclaimed: Event | None = None
-        self._held: dict[tuple[int, int | None, bool], Replan] = {}
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Say who is to be woken when lanes wait to be planned again."""
@@ -91,7 +90,7 @@ class Mirror:
     @property
     def has_replans(self) -> bool:
         """Whether lanes wait to be planned again."""
-        return bool(self._replans)
+        return bool(self._replans) and self._unclaimed is None
 
     async def mirror(
         self, intent: MirrorIntent, symbol: str, *, gates: int, cursor: tuple[str, str] | None
@@ -105,8 +104,9 @@ class Mirror:
                 if fill.is_taker:
                     reservation.take_foreign(fill.side, fill.qty, venue_ts_ms=fill.venue_ts_ms)
         planned = self.cohort.begin(intent, market, reservation, now_ns=now_ns)
-        self._at_point(points.COHORT_PLANNED)
         self._unclaimed = planned.event
+        self._journal.hold()
+        self._at_point(points.COHORT_PLANNED)
         is_new = await self._fan(planned, is_event=True, cursor=cursor)
         if not is_new:
             self._in_flight.difference_update(planned.legs)
@@ -117,16 +117,15 @@ class Mirror:
         return planned
 
     def _let_go(self) -> None:
-        """The ledger took an event: its lanes may be planned again, and not before."""
-        self._replans.update(self._held)
-        self._held.clear()
+        """The ledger took an event: lanes may be planned again and written down, not before."""
+        self._journal.release()
         if self._replans and self._wake is not None:
             self._wake()
 
     async def replan(self) -> None:
         """Plan again whatever became free or due since the last call."""
         wishes = self.cohort.wishes
-        while self._replans:
+        while self.has_replans:
             _, again = self._replans.popitem()
             event = again.event
             rows = [
@@ -461,10 +460,9 @@ class Mirror:
         # What stands beside the leader's events opens nothing: no price of the leader bounds it.
         reductions_only = reductions_only or event.number is None
         key = (id(event), leg, reductions_only)
-        replans = self._held if event is self._unclaimed else self._replans
-        again = replans.get(key)
+        again = self._replans.get(key)
         if again is None:
-            again = replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
+            again = self._replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
         again.rows[row] = None
         if self._wake is not None:
             self._wake()
