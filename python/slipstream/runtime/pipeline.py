@@ -75,6 +75,7 @@ class Pipeline:
         venue_ms: Callable[[], int],
         save_cursor: SaveCursor,
         health: Health,
+        on_begun: Callable[[int], Awaitable[None]] | None = None,
         on_running: Callable[[], Awaitable[None]] | None = None,
         at_point: points.AtPoint = points.pass_by,
         auditor: OrderGateway | None = None,
@@ -111,6 +112,7 @@ class Pipeline:
         self._save_cursor = save_cursor
         self._health = health
         self._at_point = at_point
+        self._on_begun = on_begun
         self._on_running = on_running
         self._synced_ns = TimeNs(0)
         self._resync: asyncio.Task[None] | None = None
@@ -146,6 +148,8 @@ class Pipeline:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
+            if self._on_begun is not None:
+                await self._on_begun(self._tracker.account.floor_ms)
             for symbol in sorted({each.symbol for each in snapshot.positions if each.qty}):
                 await self.prepare(symbol)
             tasks.create_task(self._work())
