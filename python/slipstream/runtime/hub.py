@@ -68,12 +68,13 @@ class VenueHub:
         """Return the newest mid and the book sequence it belongs to.
 
         A book whose best levels were dropped for a newer best bid and offer has no mid of its
-        own sequence: the newer one is taken then.
+        own sequence: the newer one is taken then. At one sequence the best bid and offer is
+        taken too: it is whole in one message, and a book is a chain of changes.
         """
         if view is None:
             return None, None
         best = self.books.best(symbol)
-        if best is not None and best.sequence > view.sequence:
+        if best is not None and best.sequence >= view.sequence:
             return best.mid_px, best.sequence
         mid = view.mid()
         return (None, None) if mid is None else (Px(mid), view.sequence)

@@ -163,7 +163,7 @@ def _breaches(
     what = f"breach: {claim.key[1]} {claim.side} limit {limit_px}"
     outside = _outside(claim, limit_px, told, seen, unjudged)
     late_ms = None if order is None else _late_ms(claim, order, told, seen)
-    is_false = order is not None and seen.was_false(order, age_ns=told.reference_age_ns_max)
+    is_false = seen.was_false(claim, age_ns=told.reference_age_ns_max)
     if outside is not None and is_false:
         unjudged.append(f"unjudged: {claim.key[1]}: the venue had published a false book")
     elif outside is not None:

@@ -37,7 +37,7 @@ def overcommits(told: Activity, seen: VenueRecord) -> Iterator[str]:
     )
     for claim in told.claims.values():
         order = seen.orders.get(claim.key)
-        if order is None or seen.was_false(order, age_ns=told.reference_age_ns_max):
+        if order is None or seen.was_false(claim, age_ns=told.reference_age_ns_max):
             continue
         if claim.has_depth:
             group = (*claim.planned_with, claim.book_sequence)

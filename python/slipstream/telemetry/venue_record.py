@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from slipstream.telemetry.evidence import Line, OrderKey
+from slipstream.telemetry.evidence import Claim, Line, OrderKey
 
 BookKey = tuple[str, int]
 """(symbol, sequence)."""
@@ -191,11 +191,14 @@ class VenueRecord:
         self.leader_fills: list[LeaderFill] = []
         self.marks: dict[str, MarkHistory] = defaultdict(MarkHistory)
         self._false_ns: dict[str, list[int]] = defaultdict(list)
+        self._false_sequences: set[tuple[str, int | None]] = set()
+        newest: dict[str, int] = {}
         books: dict[str, BookHistory] = defaultdict(BookHistory)
         for line in lines:
             match line["kind"]:
                 case "book":
                     books[line["symbol"]].add(line)
+                    newest[line["symbol"]] = line["sequence"]
                 case "fill":
                     if line["account"] in accounts:
                         self._take_fill(line)
@@ -207,6 +210,8 @@ class VenueRecord:
                     self._take_order(line)
                 case "fault" if line["fault"] in FALSE_BOOKS and "event" not in line:
                     self._false_ns[line["symbol"]].append(line["ns"])
+                    if line["symbol"] in newest:
+                        self._false_sequences.add((line["symbol"], newest[line["symbol"]]))
         self.books: dict[BookKey, BookState] = {}
         self.superseded_ns: dict[BookKey, int] = {}
         self._keep_books(books, named)
@@ -220,9 +225,16 @@ class VenueRecord:
                 if ns is not None:
                     self.superseded_ns[symbol, sequence] = ns
 
-    def was_false(self, order: VenueOrder, *, age_ns: int) -> bool:
-        """Whether the venue published another book than its own shortly before an order came."""
-        return any(0 <= order.arrival_ns - ns <= age_ns for ns in self._false_ns[order.symbol])
+    def was_false(self, claim: Claim, *, age_ns: int) -> bool:
+        """Whether the venue published another book than its own: under a sequence that a claim
+        names, or shortly before its order came."""
+        sequences = (claim.reference_sequence, claim.book_sequence)
+        if any((claim.symbol, each) in self._false_sequences for each in sequences):
+            return True
+        order = self.orders.get(claim.key)
+        return order is not None and any(
+            0 <= order.arrival_ns - ns <= age_ns for ns in self._false_ns[order.symbol]
+        )
 
     def _take_fill(self, line: Line) -> None:
         lane = (line["account"], line["symbol"])
