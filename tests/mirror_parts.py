@@ -47,7 +47,7 @@ from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.paper import paper_fill
-from slipstream.runtime.resolver import Resolver
+from slipstream.runtime.resolver import Resolver, Unresolved
 from slipstream.runtime.signing import Deliver, Signed, SigningThread
 from slipstream.store.base import CommitResult, RecordResult, Store
 from slipstream.telemetry.execution import FanOutTimes
@@ -297,6 +297,9 @@ class HandResolver(Resolver):
     def add(self, leg: Leg, *, since_ms: VenueMs | None = None) -> None:
         del since_ms
         self.asked.append(leg)
+
+    def unresolved(self) -> list[Unresolved]:
+        return []
 
 
 class Stage:

@@ -188,7 +188,9 @@ class Drill:
 
     async def _is_quiet(self) -> bool:
         shown = await site.status(self.path)
-        return shown is not None and all(
+        if shown is None or shown["unresolved"] or shown["ledger_down"]:
+            return False
+        return all(
             each["live"] and each["idle"] and not each["orders_out"] for each in shown["leaders"]
         )
 

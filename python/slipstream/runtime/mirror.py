@@ -499,8 +499,9 @@ class Mirror:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an order is out, or a lane is to be planned again."""
-        return bool(self._in_flight or self._replans or self.cohort.wishes)
+        """Whether an order is out or of unknown fate, or a lane is to be planned again."""
+        is_waiting = bool(self._in_flight or self._replans or self.cohort.wishes)
+        return is_waiting or bool(self.resolver.unresolved())
 
     def end_unfinished(self) -> None:
         """End every reduction that still waits (the engine is stopping).
@@ -512,9 +513,11 @@ class Mirror:
             is_claimed = leg.event is not self._unclaimed
             if is_claimed and (leg.attempts or not leg.is_opening):
                 self._end(leg)
-        for leg in self._in_flight:
-            detail = f"{leg.current.request.client_order_id}: unknown when the engine stopped"
-            self._journal.incident("ORDER_UNRESOLVED", follower=leg.member.follower, detail=detail)
+        out = {leg.current.request.client_order_id: leg.member.follower for leg in self._in_flight}
+        out |= {each.client_order_id: each.follower for each in self.resolver.unresolved()}
+        for name, follower in out.items():
+            detail = f"{name}: unknown when the engine stopped"
+            self._journal.incident("ORDER_UNRESOLVED", follower=follower, detail=detail)
         self._in_flight.clear()
 
     def take_up(self, leg: Leg) -> None:

@@ -98,6 +98,23 @@ async def test_an_unresolved_order_is_listed_with_its_age() -> None:
     await doubt.resolver.close()
 
 
+async def test_a_mirror_is_busy_with_orders_that_an_earlier_process_sent() -> None:
+    doubt = await doubted()
+    mirror, lines = doubt.stage.mirror, doubt.stage.store.lines
+    for _ in range(2):
+        # Nothing is out of this mirror's own from the second time on: as after a restart.
+        mirror.end_unfinished()
+        told = [row for row in lines if row.reason == "ORDER_UNRESOLVED"]
+        assert [row.follower for row in told] == [F1]
+        assert doubt.order in str(told[0].payload["detail"])
+        assert (mirror.order_count, mirror.is_busy) == (0, True)
+        lines.clear()
+    assert doubt.resolver.settle(F1, doubt.order, 0, None) is None
+    await mirror.replan()
+    assert not mirror.is_busy
+    await doubt.resolver.close()
+
+
 class Floor:
     """Notes what it was asked to settle."""
 
