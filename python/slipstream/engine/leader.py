@@ -205,10 +205,10 @@ class LeaderTracker:
             repair = lane.repair
             if repair is None or repair.is_backfilled:
                 continue
-            if not lane.is_known:
-                lane.qty = repair.qty - lane.qty_with_held(repair.ts_ms) + lane.qty
-                lane.is_known = True
-            repair.is_backfilled, repair.searched_ns = True, now_ns
+            repair.searched_ns = now_ns
+            if not lane.is_known and not self._begin_lane(lane, repair):
+                continue  # searched again at the deadline
+            repair.is_backfilled = True
             effects += self._heal(lane, now_ns=now_ns)
             if lane.repair is not None:
                 repair.deadline_ns = TimeNs(now_ns + retry_ns(repair.attempt))
@@ -436,6 +436,18 @@ class LeaderTracker:
         lane.adopt(target, ts_ms=repair.ts_ms)
         held, lane.held = sorted(lane.held, key=_venue_order), []
         return effects + self._advance(lane, held, now_ns=now_ns)
+
+    def _begin_lane(self, lane: TrackedPosition, repair: Repair) -> bool:
+        """Tell from what a lane's fills began that no earlier process acted on.
+
+        Nothing, when they make the position that was read; else what is held since before the
+        mirror began, once the history had time to bring every fill.
+        """
+        began = repair.qty - lane.qty_with_held(repair.ts_ms)
+        if began and not repair.is_searched:
+            return False
+        lane.qty, lane.is_known = began, True
+        return True
 
     def _ask_again(self, lane: TrackedPosition, repair: Repair, *, now_ns: TimeNs) -> list[Effect]:
         repair.attempt += 1

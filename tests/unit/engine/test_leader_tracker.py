@@ -527,8 +527,22 @@ def test_after_a_restart_a_position_from_before_the_mirror_is_taken_as_it_is() -
     tracker = restarted({}, [])
     (ask,) = tracker.on_snapshot(snapshot(9, 40), now_ns=0)
     assert isinstance(ask, Backfill)
-    (intent,) = intents(tracker.on_backfill(BTC, [fill(2, -2, 30)], "2", now_ns=1))
+    later = fill(2, -2, 30)
+    assert tracker.on_backfill(BTC, [later], "2", now_ns=1) == []
+    at_ns = HISTORY_LAG_NS + 1
+    assert Backfill(BTC, ask.reason) in tracker.on_deadline(now_ns=at_ns)
+    (intent,) = intents(tracker.on_backfill(BTC, [later], "2", now_ns=at_ns))
     assert shape(intent) == (IntentKind.PARTIAL_CLOSE, 11, 9)
+    assert tracker.is_settled(BTC)
+
+
+def test_after_a_restart_fills_that_the_history_brings_late_are_not_taken_as_held_before() -> None:
+    tracker = restarted({}, [])
+    assert tracker.on_snapshot(snapshot(3, 40), now_ns=0)
+    assert tracker.on_backfill(BTC, [], None, now_ns=1) == []
+    told = tracker.on_backfill(BTC, [fill(1, 3, 30)], "1", now_ns=2)
+    (intent,) = intents(told)
+    assert shape(intent) == (IntentKind.OPEN, 0, 3)
     assert tracker.is_settled(BTC)
 
 
