@@ -154,6 +154,10 @@ def _unrest(world: World) -> Iterator[str]:
     for parts in engine.parts.values():
         if not parts.pipeline.is_running or parts.pipeline.is_busy:
             yield f"pipeline of {parts.leader} is busy"
+        tracker = parts.pipeline._tracker
+        for symbol in sorted({lane.key.symbol for lane in tracker.account.lanes()}):
+            if not tracker.is_settled(symbol):
+                yield f"fills of {parts.leader} in {symbol} wait for its margin or position"
         if any(mirror.is_busy for mirror in parts.mirrors):
             yield f"a mirror of {parts.leader} is busy"
     for name, symbol, lane, lot in lanes_of(world):

@@ -19,7 +19,7 @@ def lost_fills(told: Activity, seen: VenueRecord) -> Iterator[str]:
     listed = Counter(name for event in told.events.values() for name in event.fills)
     by_trade: dict[tuple[str, str, str], Counter[str]] = {}
     for (account, symbol, name), count in listed.items():
-        trade_id, part = _cut(name)
+        trade_id, part = cut(name)
         by_trade.setdefault((account, symbol, trade_id), Counter())[part] += count
     since_ms = {
         each["account"]: told.since_ms[name]
@@ -41,7 +41,7 @@ def lost_fills(told: Activity, seen: VenueRecord) -> Iterator[str]:
     yield from _uncounted(told)
 
 
-def _cut(name: str) -> tuple[str, str]:
+def cut(name: str) -> tuple[str, str]:
     """Return a listed identity as the fill's own and the part that is meant."""
     for mark in _PARTS:
         trade_id, found, _ = name.partition(mark)
@@ -93,7 +93,9 @@ def _uncounted(told: Activity) -> Iterator[str]:
         for follower, leader in told.mirrors:
             if leader != event.leader:
                 continue
-            for leg in (0, 1) if event.is_flip else (0,):
+            # A number too large stops the event of a follower as a whole: one line tells of it.
+            is_whole = (intent_id, follower) in told.overflows
+            for leg in (0, 1) if event.is_flip and not is_whole else (0,):
                 count = told.outcomes.get((intent_id, follower, leg), 0)
                 if count != 1:
                     yield (
