@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from simulation.memory_net import Link
+from simulation.memory_side import MemorySide
 from simulation.memory_store import Ledger, MemoryStore
 from simulation.virtual_loop import EPOCH_US, START_NS, VirtualClock, VirtualLoop
 from slipstream._core import keccak256, sign_many
@@ -35,9 +36,11 @@ from slipstream.config.model import (
 from slipstream.domain.cohort import ActivityRow
 from slipstream.domain.ids import FollowerId
 from slipstream.runtime.engine import Engine
+from slipstream.runtime.opening import assemble
 from slipstream.runtime.session import session_payload
 from slipstream.runtime.signing import Deliver, SigningThread
-from slipstream.runtime.wiring import Options, Wiring, _assemble
+from slipstream.runtime.wiring import Options, Wiring
+from slipstream.store.sidelog import SidelogStore
 from slipstream.units import SCALE
 from slipstream.venues.base import SignJob
 from slipstream.venues.sim.admin import Admin
@@ -330,21 +333,28 @@ class World:
         )
 
     async def open_engine(self) -> None:
-        """Build the engine as ``wiring.open_engine`` does, on this world's store and signing."""
+        """Build the engine as ``open_engine`` does, on this world's store and signing."""
         config = self.config()
         signing = cast("SigningThread", InlineSigning(self.clock))
+        store = SidelogStore(
+            self.store,
+            MemorySide(self.loop, self.store.ledger.side, self.store),
+            wall_ms=lambda: self.clock.wall_us() // 1_000,
+            clock_ns=self.clock.now_ns,
+        )
+        await store.carry_over()
         wiring = Wiring(
             config,
             keys(),
             self.clock,
             random.Random(self.seed),
             self.options,
-            self.store,
+            store,
             signing,
         )
-        self.engine = await _assemble(wiring, lambda _: None)
+        self.engine = await assemble(wiring, lambda _: None)
         payload = session_payload(config, self.engine.hubs)
-        self.store.log([ActivityRow(self.engine.wall_ms(), "session", payload=payload)])
+        store.log([ActivityRow(self.engine.wall_ms(), "session", payload=payload)])
 
     async def start(self) -> None:
         """Open the venue and the engine, and wait until leaders are followed."""

@@ -20,8 +20,9 @@ from slipstream.domain.cohort import ActivityRow
 from slipstream.runtime.control import ControlServer
 from slipstream.runtime.engine import Engine
 from slipstream.runtime.interpreter import favour_latency
+from slipstream.runtime.opening import open_engine
 from slipstream.runtime.session import session_payload
-from slipstream.runtime.wiring import Options, open_engine
+from slipstream.runtime.wiring import Options
 from slipstream.transport.clock import SystemClock
 
 DRAIN_S: Final = 10.0

@@ -26,10 +26,11 @@ from slipstream.domain.cohort import ActivityRow
 from slipstream.errors import SlipstreamError
 from slipstream.runtime.engine import Engine
 from slipstream.runtime.interpreter import favour_latency
+from slipstream.runtime.opening import open_engine
 from slipstream.runtime.play import Score, Trade
 from slipstream.runtime.session import session_payload
 from slipstream.runtime.simproc import SimProcess, SimSettings
-from slipstream.runtime.wiring import Options, open_engine
+from slipstream.runtime.wiring import Options
 from slipstream.store.base import ActivityFilter
 from slipstream.telemetry.recount import Recount, recount_files
 from slipstream.telemetry.stages import StageRecorder
