@@ -207,6 +207,9 @@ class DeskGateway:
     async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:
         raise NotImplementedError
 
+    async def name_of(self, symbol: str, venue_order_id: str) -> ClientOrderId | None:
+        raise NotImplementedError
+
     async def fills_since(self, symbol: str, cursor: str | None) -> tuple[list[Fill], str | None]:
         raise NotImplementedError
 
@@ -276,6 +279,12 @@ class HandStore:
             future.set_result(self.answer)
         return future
 
+    def take_results(
+        self, results: Sequence[LegResult], on_recorded: Callable[[Exception | None], None]
+    ) -> None:
+        self.record(results)
+        on_recorded(None)
+
     def record(self, results: Sequence[LegResult]) -> RecordResult:
         self.results += results
         return RecordResult()
@@ -338,7 +347,7 @@ class Stage:
         self.journal = Journal(
             LEADER,
             log=self.store.log,
-            record=self.store.record,
+            record=self.store.take_results,
             wall_ms=lambda: 0,
             later=lambda _delay, _call: None,
             stages=StageRecorder(),

@@ -249,6 +249,8 @@ async def test_an_order_fills_is_found_again_and_shows_in_account_and_trades(
     assert not snapshot.is_hedge
     assert snapshot.available < snapshot.equity
     fills, cursor = await gateway.fills_since(SYMBOL, None)
+    names = {await gateway.name_of(SYMBOL, fill.id.order_id) for fill in fills}
+    assert names == {order.client_order_id}
     assert sum(fill.signed_qty for fill in fills) == order.qty
     assert {fill.id.order_id for fill in fills} == {outcome.report.venue_order_id}
     again, same = await gateway.fills_since(SYMBOL, cursor)
@@ -285,6 +287,7 @@ async def test_an_order_beyond_the_margin_may_be_shrunk(account: Account) -> Non
 
 async def test_an_unknown_order_is_denied(account: Account) -> None:
     assert await account.gateway.order(SYMBOL, ClientOrderId("never")) is None
+    assert await account.gateway.name_of(SYMBOL, "17") is None
 
 
 async def test_leverage_is_set_twice_without_complaint_and_read_back(account: Account) -> None:

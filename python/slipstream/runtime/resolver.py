@@ -33,6 +33,8 @@ from slipstream.units import NS_PER_MS, NS_PER_S, Px, Qty, TimeNs, VenueMs
 from slipstream.venues.base import VenueTraits
 
 _SKEW_MS: Final = 2_000
+_NAMES_MAX: Final = 20
+"""Orders asked about at a time (weight 1 each); the others follow with the next question."""
 
 OnResolved = Callable[[Leg, OrderReport | None, TimeNs], None]
 
@@ -198,10 +200,11 @@ class Resolver:
                 report = await gateway.order(question.symbol, name)
                 return machine.on_report(name, report, now_ns=self._clock.now_ns())
             fills, _ = await gateway.fills_since(question.symbol, None)
+            unexplained = self._unexplained(follower, fills, question)
+            unexplained = await self._named(follower, unexplained, question)
         except (VenueError, FeedError):
             machine.on_failure(name, now_ns=self._clock.now_ns())
             return []
-        unexplained = self._unexplained(follower, fills, question)
         return machine.on_fills(name, unexplained, now_ns=self._clock.now_ns())
 
     def _unexplained(
@@ -221,6 +224,30 @@ class Resolver:
             and fill.side is side
             and fill.id.order_id not in known
         ]
+
+    async def _named(
+        self, follower: FollowerId, fills: list[Fill], question: ReadOrderFills
+    ) -> list[Fill]:
+        """Ask whose the fills are that name no order; return those that are no other order's.
+
+        Trades carry the venue's order id alone, and of orders of an earlier process or of
+        somebody else's we may know none. What the venue does not answer for stays unexplained.
+
+        Raises:
+            VenueError: the venue did not answer.
+        """
+        whose = self._followers[follower]
+        nameless = dict.fromkeys(fill.id.order_id for fill in fills if not fill.client_order_id)
+        names: dict[str, ClientOrderId | None] = {}
+        for order_id in list(nameless)[:_NAMES_MAX]:
+            found = names[order_id] = await whose.gateway.name_of(question.symbol, order_id)
+            if found and found != question.client_order_id:
+                whose.order_ids.append(order_id)
+        named = [
+            replace(fill, client_order_id=names.get(fill.id.order_id) or fill.client_order_id)
+            for fill in fills
+        ]
+        return [fill for fill in named if fill.client_order_id in {"", question.client_order_id}]
 
     def _report_of_fills(self, name: ClientOrderId, qty: int) -> OrderReport:
         request = self._legs[name].current.request

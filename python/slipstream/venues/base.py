@@ -165,6 +165,10 @@ class OrderGateway(Protocol):
     async def order(self, symbol: str, client_order_id: ClientOrderId) -> OrderReport | None:
         """Ask the venue what became of an order; ``None`` when it denies knowing it."""
 
+    async def name_of(self, symbol: str, venue_order_id: str) -> ClientOrderId | None:
+        """Ask under which client order id the venue keeps an order of its own id; ``None`` when
+        it denies knowing it."""
+
     async def fills_since(self, symbol: str, cursor: str | None) -> tuple[list[Fill], str | None]:
         """Read executions after a cursor, oldest first, and the cursor behind them."""
 

@@ -18,6 +18,7 @@ WALL_STEP_US = 3_600 * 1_000_000
 VENUE_AHEAD_MS = 250
 SENT_MS = 1_500
 DENIALS = 5
+OURS = ClientOrderId("the order that is asked about")
 
 
 class SteppedClock:
@@ -46,6 +47,7 @@ class Venue(DeskGateway):
         self._is_listed = is_listed
         self.question_count = 0
         self.placed: Sent | None = None
+        self.whose: ClientOrderId | None = None
 
     def transmit(self, signed: bytes, *, deadline_ns: TimeNs, on_outcome: OutcomeSink) -> TimeNs:
         at_ns = super().transmit(signed, deadline_ns=deadline_ns, on_outcome=on_outcome)
@@ -59,6 +61,11 @@ class Venue(DeskGateway):
         if self._is_listed and self.question_count > DENIALS:
             return report_of(self.placed.request, self.placed.request.qty)
         return None
+
+    async def name_of(self, symbol: str, venue_order_id: str) -> ClientOrderId | None:
+        assert (symbol, venue_order_id) == (SYMBOL, "91")
+        assert self.placed is not None
+        return self.placed.request.client_order_id if self.whose == OURS else self.whose
 
     async def fills_since(self, symbol: str, cursor: str | None) -> tuple[list[Fill], str | None]:
         assert (symbol, cursor) == (SYMBOL, None)
@@ -82,10 +89,16 @@ def fill_at(venue_ts_ms: int, *, name: str) -> Fill:
     )
 
 
-async def resolved(fill_ms: int, *, is_listed: bool, is_named: bool = False) -> tuple[Stage, Venue]:
-    """Send one order, lose its answer, and ask until its fate is known."""
+async def resolved(
+    fill_ms: int, *, is_listed: bool, is_named: bool = False, whose: ClientOrderId | None = None
+) -> tuple[Stage, Venue]:
+    """Send one order, lose its answer, and ask until its fate is known.
+
+    ``whose``: what the venue says when asked for the name of the fill's order.
+    """
     stage = Stage(("live",))
     venue = Venue(stage, fill_ms, is_named=is_named, is_listed=is_listed)
+    venue.whose = whose
     follower = next(iter(stage.followers.values()))
     follower.gateway = stage.gateways[follower.id] = venue
     resolver = Resolver(
@@ -126,6 +139,21 @@ async def test_fills_of_before_the_order_do_not_keep_it_alive() -> None:
 
 async def test_a_fill_that_names_the_order_counts_whenever_it_was() -> None:
     stage, venue = await resolved(SENT_MS - 60_000, is_named=True, is_listed=False)
+    assert venue.question_count == 1
+    assert stage.position() == units(4)
+    assert stage.end_of()[0] == "filled"
+
+
+async def test_a_fill_of_another_order_keeps_nothing_alive_whoever_sent_that() -> None:
+    other = ClientOrderId("of-another-life")
+    stage, venue = await resolved(SENT_MS + VENUE_AHEAD_MS + 20, is_listed=False, whose=other)
+    assert venue.question_count == 2
+    assert stage.position() == 0
+    assert stage.end_of() == ("failed", "ABSENT")
+
+
+async def test_a_fill_whose_order_the_venue_names_as_ours_proves_it() -> None:
+    stage, venue = await resolved(SENT_MS + VENUE_AHEAD_MS + 20, is_listed=False, whose=OURS)
     assert venue.question_count == 1
     assert stage.position() == units(4)
     assert stage.end_of()[0] == "filled"

@@ -88,7 +88,7 @@ class AsterBookFeed:
     def view(self, symbol: str) -> BookView | None:
         """Return the newest consistent book, ``None`` while there is none."""
         book = self._books.get(symbol)
-        return None if book is None else book.view()
+        return None if book is None or book.is_outrun else book.view()
 
     def best(self, symbol: str) -> Best | None:
         """Return the real-time best bid/offer, ``None`` while unknown or one-sided."""

@@ -35,6 +35,7 @@ class SymbolBook:
         "_buffer",
         "_is_synced",
         "_marked_ns",
+        "_one_sided",
         "_sequence",
         "_was_synced",
         "fault",
@@ -57,6 +58,7 @@ class SymbolBook:
         self._behind: int | None = None
         self._is_synced = False
         self._was_synced = False
+        self._one_sided = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -72,6 +74,12 @@ class SymbolBook:
     def is_gapped(self) -> bool:
         """Whether a book that stood broke and is being repaired."""
         return self._was_synced and not self._is_synced
+
+    @property
+    def is_outrun(self) -> bool:
+        """Whether a side of the book is gone by a newer best bid and offer: neither its best
+        prices nor a middle of them are any sequence's then."""
+        return self._one_sided > self._sequence
 
     @property
     def best(self) -> Best | None:
@@ -150,7 +158,9 @@ class SymbolBook:
         """Take the real-time best; drop levels of an older book that are better than it."""
         if ticker.bid_px is None or ticker.ask_px is None:
             self._best = None
+            self._one_sided = ticker.update_id
         else:
+            self._one_sided = 0
             self._best = Best(ticker.bid_px, ticker.ask_px, ticker.update_id)
         if not self._is_synced or ticker.update_id <= self._sequence:
             return
@@ -181,6 +191,7 @@ class SymbolBook:
         self._buffer.clear()
         self._book.invalidate()
         self._best = None
+        self._one_sided = 0
         self.mark_px = None
 
     def _apply(self, update: DepthUpdate, received_ns: TimeNs) -> None:

@@ -182,15 +182,33 @@ class AsterGateway:
         Raises:
             VenueError: as ``AsterRest.ask``.
         """
+        report = await self._ask_order(symbol, ("origClientOrderId", client_order_id))
+        if report is not None and report.client_order_id != client_order_id:
+            found = wire.shown(report.client_order_id)
+            raise errors.UnknownOutcome(f"order: expected {client_order_id}, found {found}")
+        return report
 
+    async def name_of(self, symbol: str, venue_order_id: str) -> ClientOrderId | None:
+        """Ask for the client order id of an order; ``None`` when the venue denies knowing it.
+
+        Raises:
+            VenueError: as ``AsterRest.ask``.
+        """
+        report = await self._ask_order(symbol, ("orderId", venue_order_id))
+        if report is not None and report.venue_order_id != venue_order_id:
+            found = wire.shown(report.venue_order_id)
+            raise errors.UnknownOutcome(f"order: expected {venue_order_id}, found {found}")
+        return None if report is None else report.client_order_id
+
+    async def _ask_order(self, symbol: str, key: tuple[str, str]) -> OrderReport | None:
         def decode(raw: bytes) -> OrderReport:
-            report = answers.decode_order_answer(raw, client_order_id)
+            report = answers.decode_order(raw)
             if report.symbol != symbol:
                 found = wire.shown(report.symbol)
                 raise errors.DecodeError(f"order $.symbol: expected {symbol}, found {found}")
             return report
 
-        parameters = (("symbol", symbol), ("origClientOrderId", client_order_id))
+        parameters = (("symbol", symbol), key)
         try:
             return await self._rest.ask(Endpoint.QUERY_ORDER, decode, parameters, is_urgent=True)
         except errors.Rejected as error:

@@ -75,3 +75,19 @@ def test_a_hole_breaks_the_book_until_a_snapshot_spans_it() -> None:
     assert not book.on_snapshot(snapshot(12), TimeNs(8))
     assert book.on_snapshot(snapshot(16), TimeNs(9))
     assert not book.is_gapped
+
+
+def test_a_book_is_outrun_while_a_newer_best_bid_and_offer_lacks_a_side() -> None:
+    book = standing()
+    book.on_ticker(Ticker("BTCUSDT", 12, Px(99 * SCALE), None))
+    assert book.best is None
+    assert book.is_outrun
+    book.on_diff(diff(11, 12, 10), TimeNs(6))
+    assert not book.is_outrun
+
+
+def test_a_best_bid_and_offer_with_both_sides_ends_it() -> None:
+    book = standing()
+    book.on_ticker(Ticker("BTCUSDT", 12, None, Px(101 * SCALE)))
+    book.on_ticker(Ticker("BTCUSDT", 13, Px(99 * SCALE), Px(101 * SCALE)))
+    assert not book.is_outrun
