@@ -84,7 +84,8 @@ class LedgerIntent(NamedTuple):
 
     Quantities and the price at 10**-8, ``side`` 1 or -1, ``position_side`` the value of the
     core's enum. ``fill_keys``: identities of its fills, left empty when ``is_told``: when the
-    activity log has its line.
+    activity log has its line. ``sequence``: intents became durable in its order; ``recorded_ms``:
+    when one was last worked on.
     """
 
     intent_id: IntentId
@@ -103,6 +104,7 @@ class LedgerIntent(NamedTuple):
     leader_margin: int | None
     venue_ts_ms: int | None
     recorded_ms: int
+    sequence: int
     is_told: bool = True
     fill_keys: tuple[str, ...] = ()
 
@@ -276,9 +278,10 @@ class Store(Protocol):
         """Return what the ledger knows and the activity log does not; a leg with an open claim is
         left out, it is told when that is resolved.
 
-        Exact for what a process may have left untold: what was recorded in the last minute before
-        the newest event that the log tells of, everything after it, and legs that waited, however
-        old. So the cost is that of a minute's legs and of those waiting ones, not of the ledger.
+        Exact for what a process may have left untold: what was worked on in the last minute before
+        the newest work that the log tells of, everything after the last event that it tells of, and
+        legs that waited, however old. So the cost is that of a minute's legs and of those waiting
+        ones, not of the ledger.
         Tell what is returned oldest first: whoever is killed in between finds the rest.
         """
 

@@ -57,6 +57,7 @@ _LANES_OF_RESULTS: Final = f"{_RESULT_ROWS} {_LANE_OF_KEY} FROM result"
 _CLAIM_FIELDS: Final = tuple(
     LegRow._fields.index(name) for name in ("status", "reason", "claim_hash")
 )
+_LAST_SEQUENCE: Final = "SELECT coalesce(max(sequence), 0) FROM intent"
 _POSITION_SIDES: Final = (PositionSide.NET, PositionSide.LONG, PositionSide.SHORT)
 
 
@@ -86,9 +87,10 @@ def write_cohort(database: Database, commit: CohortCommit) -> CommitResult:
 def _write_intent(database: Database, leader: LeaderId, intent: MirrorIntent) -> None:
     margin = intent.margin
     database.run(
-        "INSERT INTO intent (intent_id, leader_id, venue, account, symbol, position_side, kind,"
-        " side, before_qty, after_qty, qty, px, leader_equity, leader_margin, venue_ts_ms)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+        "INSERT INTO intent (intent_id, leader_id, venue, account, symbol, position_side, kind,"  # noqa: S608
+        " side, before_qty, after_qty, qty, px, leader_equity, leader_margin, venue_ts_ms,"
+        " sequence)"
+        f" VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,({_LAST_SEQUENCE}) + 1) ON CONFLICT DO NOTHING",
         (
             intent.id,
             leader,
@@ -133,7 +135,9 @@ def _touch(database: Database, intents: Iterable[Row]) -> None:
     """Note that (intent, leader) is worked on now: its rows are kept for a whole window more, and
     its lines in the log may still be missing."""
     database.run_rows(
-        "INSERT INTO intent (intent_id, leader_id) {rows}"
+        "WITH worked_on (intent_id, leader_id) AS ({rows})"  # noqa: S608
+        " INSERT INTO intent (intent_id, leader_id, sequence) SELECT intent_id, leader_id,"
+        f" ({_LAST_SEQUENCE}) + row_number() OVER (ORDER BY intent_id) FROM worked_on WHERE true"
         " ON CONFLICT (intent_id) DO UPDATE SET recorded_ms = excluded.recorded_ms",
         ("text", "text"),
         sorted(intents),

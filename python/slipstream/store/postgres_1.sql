@@ -28,8 +28,12 @@ CREATE TABLE slipstream.intent (
     leader_margin   BIGINT,
     venue_ts_ms     BIGINT,
     recorded_ms     BIGINT NOT NULL
-        DEFAULT (floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+        DEFAULT (floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint),
+    -- The order in which intents became durable. recorded_ms tells when one was last worked on.
+    sequence        BIGINT NOT NULL
 );
+
+CREATE UNIQUE INDEX intent_by_sequence ON slipstream.intent (sequence);
 
 CREATE INDEX intent_by_time ON slipstream.intent (recorded_ms);
 

@@ -6,6 +6,22 @@ ALTER TABLE leg ADD COLUMN reference_sequence INTEGER;
 ALTER TABLE leg ADD COLUMN bound_ppm INTEGER;
 ALTER TABLE leg ADD COLUMN book_sequence INTEGER;
 
+-- The order in which intents became durable. recorded_ms tells when one was last worked on.
+ALTER TABLE intent ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;
+
+UPDATE intent SET sequence = numbered.place
+FROM (
+    SELECT
+        intent_id,
+        row_number() OVER (
+            ORDER BY coalesce(venue_ts_ms, recorded_ms), recorded_ms, intent_id
+        ) AS place
+    FROM intent
+) AS numbered
+WHERE numbered.intent_id = intent.intent_id;
+
+CREATE UNIQUE INDEX intent_by_sequence ON intent (sequence);
+
 -- Legs that waited for their lane: looked for in the log at every start, however old.
 CREATE INDEX leg_waiting ON leg (intent_id, follower_id) WHERE status = 'waiting';
 

@@ -31,23 +31,24 @@ _LINE_COUNT: Final = (
     "(SELECT count(*) FROM activity WHERE activity.intent_id = leg.intent_id"
     " AND activity.follower_id = leg.follower_id AND activity.kind = 'leg')"
 )
-_NEWEST_TOLD: Final = (
-    # The bound that always holds says that the index by time is the one to walk.
-    "SELECT recorded_ms FROM intent WHERE recorded_ms > 0 AND leader_id = ?"  # noqa: S608
-    " AND venue IS NOT NULL"
-    f" AND {_HAS_LINE} ORDER BY recorded_ms DESC LIMIT 1"
+_LAST_TOLD: Final = (
+    # The bound that always holds says that the index is the one to walk.
+    "SELECT {column} FROM intent WHERE {column} > 0"  # noqa: S608
+    " AND leader_id = ? AND venue IS NOT NULL"
+    f" AND {_HAS_LINE} ORDER BY {{column}} DESC LIMIT 1"
 )
+_SINCE: Final = "intent.leader_id = ? AND (intent.recorded_ms >= ? OR intent.sequence >= ?)"
 _RECENT: Final = (
     # A cross join is carried out from left to right: recent intents first, then their legs.
     "SELECT leg.intent_id, leg.follower_id FROM intent CROSS JOIN leg"  # noqa: S608
     " WHERE leg.intent_id = intent.intent_id"
-    " AND intent.leader_id = ? AND intent.recorded_ms >= ?"
+    f" AND {_SINCE}"
     " GROUP BY leg.intent_id, leg.follower_id"
     f" HAVING count(DISTINCT leg.leg) > {_LINE_COUNT}"
 )
 _WAITED: Final = (
     "SELECT DISTINCT leg.intent_id, leg.follower_id FROM leg JOIN intent USING (intent_id)"  # noqa: S608
-    " WHERE leg.status = 'waiting' AND intent.leader_id = ? AND intent.recorded_ms < ?"
+    " WHERE leg.status = 'waiting' AND intent.leader_id = ?"
     " AND (SELECT count(DISTINCT every.leg) FROM leg AS every WHERE"
     " every.intent_id = leg.intent_id AND every.follower_id = leg.follower_id)"
     f" > {_LINE_COUNT}"
@@ -60,34 +61,40 @@ _ORDER_IDS: Final = (
     "SELECT leg.follower_id, leg.venue_order_id FROM intent JOIN leg USING (intent_id)"
     " WHERE intent.recorded_ms >= ? AND leg.venue_order_id IS NOT NULL"
 )
-_OLDEST_FIRST: Final = (
-    "ORDER BY intent.recorded_ms, intent.venue_ts_ms, intent.intent_id, leg.follower_id,"
-    " leg.leg, leg.attempt"
-)
+_OLDEST_FIRST: Final = "ORDER BY intent.sequence, leg.follower_id, leg.leg, leg.attempt"
 _UNTOLD_INTENTS: Final = (
-    f"SELECT {_INTENT_COLUMNS} FROM intent WHERE leader_id = ? AND recorded_ms >= ?"  # noqa: S608
+    f"SELECT {_INTENT_COLUMNS} FROM intent WHERE {_SINCE}"  # noqa: S608
     f" AND venue IS NOT NULL AND NOT {_HAS_LINE}"
 )
 
 
 def read_untold(database: Database, leader: LeaderId) -> Untold:
-    """Return what is durable and not in the log."""
-    found = database.fetch(_NEWEST_TOLD, (leader,))
-    floor_ms = int(found[0][0]) - LOOK_BACK_MS if found else 0
-    pairs = f"{_RECENT} UNION {_WAITED}"
-    bindings = (leader, floor_ms, leader, floor_ms)
+    """Return what is durable and not in the log.
+
+    Whoever tells goes by the sequence: of what comes before the last event told of, only what a
+    living process left can be missing, and its lines lagged by less than ``LOOK_BACK_MS``.
+    """
+    since = (
+        leader,
+        _last_told(database, leader, "recorded_ms") - LOOK_BACK_MS,
+        _last_told(database, leader, "sequence"),
+    )
     fold(database)
-    legs = _legs(database, pairs, bindings)
+    legs = _legs(database, f"{_RECENT} UNION {_WAITED}", (*since, leader))
     open_keys = {row[:3] for row in legs if row.status == "claimed"}
     legs = [row for row in legs if not row.is_told and row[:3] not in open_keys]
     untold = [
-        LedgerIntent._make((*row, False, ()))
-        for row in database.fetch(_UNTOLD_INTENTS, (leader, floor_ms))
+        LedgerIntent._make((*row, False, ())) for row in database.fetch(_UNTOLD_INTENTS, since)
     ]
     keys = _fill_keys(database, untold)
     intents = {row.intent_id: row._replace(fill_keys=keys[row.intent_id]) for row in untold}
     intents = _with_intents_of(database, legs, intents)
-    return Untold(_by_age(intents.values()), legs)
+    return Untold(_in_order(intents.values()), legs)
+
+
+def _last_told(database: Database, leader: LeaderId, column: str) -> int:
+    found = database.fetch(_LAST_TOLD.format(column=column), (leader,))
+    return int(found[0][0]) if found else 0
 
 
 def read_unsettled(database: Database, leader: LeaderId) -> Untold:
@@ -96,7 +103,7 @@ def read_unsettled(database: Database, leader: LeaderId) -> Untold:
     legs = _legs(database, _OPEN, (leader,))
     open_keys = {row[:3] for row in legs if row.status == "claimed"}
     legs = [row for row in legs if row[:3] in open_keys]
-    intents = _by_age(_with_intents_of(database, legs, {}).values())
+    intents = _in_order(_with_intents_of(database, legs, {}).values())
     return Untold(intents, legs, _order_ids(database, intents, legs))
 
 
@@ -165,5 +172,5 @@ def _fill_keys(
     return keys
 
 
-def _by_age(intents: Iterable[LedgerIntent]) -> list[LedgerIntent]:
-    return sorted(intents, key=lambda row: (row.recorded_ms, row.venue_ts_ms or 0, row.intent_id))
+def _in_order(intents: Iterable[LedgerIntent]) -> list[LedgerIntent]:
+    return sorted(intents, key=lambda row: row.sequence)

@@ -1,39 +1,40 @@
 """Where a leader's tracker goes on after a restart, from the ledger alone."""
 
+from dataclasses import replace
+
 import pytest
 
-from slipstream.store.history import Step, last_position
+from slipstream.domain.cohort import CohortCommit
+from slipstream.domain.intent import MirrorIntent
+from slipstream.store.sqlite import SqliteStore
+from slipstream.units import Qty, VenueMs
+from unit.store.store_rows import LEADER, claim, intent, result
+
+
+def step(number: int, before: int, after: int, venue_ts_ms: int) -> MirrorIntent:
+    return replace(
+        intent(number), before=Qty(before), after=Qty(after), venue_ts_ms=VenueMs(venue_ts_ms)
+    )
 
 
 @pytest.mark.parametrize(
-    ("steps", "end"),
-    [
-        ([(0, 5)], 5),
-        ([(0, 5), (5, 8), (8, 0)], 0),
-        ([(0, 5), (5, 0), (0, 5)], 5),
-        # A hole in the middle (a position that grew unseen): the newest end counts.
-        ([(0, 5), (9, 10)], 10),
-        ([(3, 4), (4, 3)], 3),
-    ],
+    "venue_times",
+    [(1, 2, 3), (2, 2, 2), (3, 1, 2), (2, 3, 1)],
+    ids=["in order", "at once", "late ones", "a late one at last"],
 )
-def test_the_last_position_is_the_end_of_the_chain(steps: list[tuple[int, int]], end: int) -> None:
-    in_order = [Step(*step, recorded_ms) for recorded_ms, step in enumerate(steps)]
-    assert last_position(in_order) == end
-
-
-@pytest.mark.parametrize(
-    ("steps", "end"),
-    [
-        # The fill found late was acted on last: its end is the end.
-        ([(4, 3, 2), (0, 4, 1)], 3),
-        ([(7, 6, 3), (5, 7, 2), (0, 5, 1)], 6),
-        ([(5, 8, 2), (0, 5, 1), (8, 0, 3)], 0),
-        # Increases that a reduction overtook are no steps: it goes on from nothing, and the same
-        # position reached again later is not what it went on from.
-        ([(12, 0, 1), (-8, -1, 2), (-1, 0, 3), (0, -8, 4)], -8),
-    ],
-)
-def test_a_step_goes_on_only_from_what_was_recorded_before_it(
-    steps: list[tuple[int, int, int]], end: int
+async def test_the_last_position_is_what_became_durable_last(
+    store: SqliteStore, venue_times: tuple[int, int, int]
 ) -> None:
-    assert last_position([Step(*step) for step in steps]) == end
+    steps = [(0, 5), (5, 8), (8, 0)]
+    causes = [step(n, *steps[n], venue_times[n]) for n in range(3)]
+    for cause in causes:
+        await store.commit(CohortCommit(LEADER, cause, [claim(cause.id, 0)]))
+    # An older intent that is worked on again comes last no more than before.
+    await store.record([result(claim(causes[0].id, 0))])
+    history = await store.history(LEADER, fill_count_max=10)
+    assert history.positions == [("BTCUSDT", 0, 0)]
+    assert dict(history.newest) == {"BTCUSDT": causes[2].id}
+
+
+async def test_a_leader_that_never_traded_has_no_history(store: SqliteStore) -> None:
+    assert await store.history(LEADER, fill_count_max=10) == ([], [], {}, ())

@@ -138,6 +138,12 @@ async def test_a_populated_file_of_version_1_is_read_and_written_by_this_version
         assert list(await store.intent_seen([fill(1).id.key])) == [fill(1).id.key]
         assert [row.action for row in await store.controls()] == ["pause"]
         assert (await store.verify_chain()).row_count == 1
+        assert [name for _, name in (await store.history(LEADER, fill_count_max=9)).newest]
+        unsettled = await store.unsettled(LEADER)
+        assert [(row.intent_id, row.sequence) for row in unsettled.intents] == [
+            (intent(1).id, 1),
+            (intent(2).id, 2),
+        ]
         again = cohort(2, followers=64).legs
         assert len((await store.commit(CohortCommit(LEADER, None, again))).already) == 64
         assert (await store.commit(cohort(3, followers=64))).is_clean

@@ -126,6 +126,34 @@ async def test_a_result_of_an_old_intent_makes_it_looked_at(store: SqliteStore) 
     ]
 
 
+async def test_intents_come_in_the_order_in_which_they_became_durable(store: SqliteStore) -> None:
+    wanted = [cohort(each) for each in range(1, 6)]
+    for each in wanted:
+        await store.commit(each)
+    # Ends renew when an intent was worked on, not its place.
+    for each in reversed(wanted):
+        await store.record([result(row) for row in each.legs])
+    names = [each.legs[0].intent_id for each in wanted]
+    found = await store.untold(LEADER)
+    assert [row.intent_id for row in found.intents] == names
+    assert list(dict.fromkeys(row.intent_id for row in found.legs)) == names
+
+
+async def test_whoever_is_killed_while_telling_leaves_the_rest(store: SqliteStore) -> None:
+    wanted = [cohort(each) for each in range(1, 4)]
+    for each in wanted:
+        await store.commit(each)
+        await store.record([result(row) for row in each.legs])
+    first, *others = [each.legs[0].intent_id for each in wanted]
+    # The first was worked on long after the others: it is told first all the same.
+    await recorded_long_ago(store, *others)
+    found = await store.untold(LEADER)
+    store.log([intent_line(first), *(line(row) for row in found.legs if row.intent_id == first)])
+    rest = await store.untold(LEADER)
+    assert rest.intents == [row for row in found.intents if row.intent_id != first]
+    assert rest.legs == [row for row in found.legs if row.intent_id != first]
+
+
 async def test_a_leg_that_waited_is_found_however_old(store: SqliteStore) -> None:
     cause, new = intent(1), cohort(2)
     rows = [unclaimed(cause.id, each, LegStatus.WAITING, "UNKNOWN_PENDING") for each in range(3)]
