@@ -323,8 +323,16 @@ class Cohort:
 
     def want_reduction(self, event: Event, row: int) -> list[Leg]:
         """Let a lane be planned down to its target under an event that stands beside the leader's;
-        return the legs of others that end by it."""
+        return the legs of others that end by it.
+
+        A flip's opening leg goes on waiting, as long as the lane still wants anything.
+        """
         lane = (row, event.symbol_index)
+        wish = self.wishes.of(lane)
+        is_wanted = any(self.table.lane(*lane).wanted_target)
+        if is_wanted and wish is not None and wish.leg is None:
+            self.reduce_first(event, row)
+            return []
         ended = self.wishes.take_over(lane, event)
         self.wishes.want(lane, event, self._leg(event, row, 0), is_timed=False)
         return ended

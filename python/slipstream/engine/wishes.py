@@ -108,12 +108,15 @@ class Wishes:
         return wish
 
     def is_wanted(self, lane: LaneKey, event: "Event", index: int) -> bool:
-        """Return whether a leg of an event still waits on a lane."""
+        """Return whether it is a leg's turn: it still waits, an opening leg for nothing but itself.
+
+        What an opening leg waits for goes first, also where it stands beside the leader's events.
+        """
         wish = self._by_lane.get(lane)
         if wish is None:
             return False
         if index:
-            return wish.opening is not None and wish.opening.event is event
+            return wish.is_only_opening_of(event)
         return wish.event is event and wish.leg is not None
 
     def is_taken(self, lane: LaneKey, event: "Event") -> bool:

@@ -113,3 +113,37 @@ async def test_a_stand_in_that_ends_unfilled_leaves_the_lane_to_the_leg_that_wai
     ends = stage.ends()
     assert [each[0] for each in ends] == [beside.intent.id, f"{1:024x}"]
     assert ends[1][3:] == ("filled", None)
+
+
+async def test_the_opening_leg_of_a_flip_goes_on_waiting_behind_a_stand_in() -> None:
+    stage = stage_holding(4, 4)
+    await stage.move(units(-3))
+    (close,) = stage.take_sent()
+    await reduce_beside(stage)
+    assert stage.ends() == []
+    close.fill()
+    await stage.mirror.replan()
+    (sent,) = stage.take_sent()
+    assert (sent.request.qty, sent.request.is_reduction) == (units(3), False)
+    sent.fill()
+    assert stage.position() == units(-3)
+    assert not stage.mirror.is_busy
+    flip = f"{1:024x}"
+    assert [each[2:4] for each in stage.ends() if each[0] == flip] == [(0, "filled"), (1, "filled")]
+
+
+async def test_an_opening_leg_that_waits_ends_when_nothing_is_wanted_any_more() -> None:
+    stage = stage_holding(4, 4)
+    await stage.move(units(-3))
+    (close,) = stage.take_sent()
+    lane = stage.cohort.table.lane(0, 0)
+    flat = LaneState(
+        position_qty=lane.position_qty, in_flight_qty=lane.in_flight_qty, leverage=lane.leverage
+    )
+    stage.cohort.table.restore_lane(0, 0, flat)
+    await reduce_beside(stage)
+    assert [each[2:] for each in stage.ends()] == [(1, "skipped", "SUPERSEDED")]
+    close.fill()
+    await stage.mirror.replan()
+    assert stage.take_sent() == []
+    assert stage.position() == 0
