@@ -65,11 +65,11 @@ class Ledger:
     controls: list[ControlRow] = field(default_factory=list)
     log: list[ActivityEntry] = field(default_factory=list)
     worked_on: dict[IntentId, int] = field(default_factory=dict)
-    """When each intent's rows were last written (ms since the epoch), oldest first."""
+    """When each intent's rows were last written (ms since the epoch); in the order of the first
+    time, as the ledger's own sequence."""
 
     def touch(self, name: IntentId, wall_ms: int) -> None:
         """An intent is worked on now."""
-        self.worked_on.pop(name, None)
         self.worked_on[name] = wall_ms
 
 
@@ -324,8 +324,9 @@ class MemoryStore:
 
     def _ledger_intent(self, leader: LeaderId, name: IntentId, *, is_told: bool) -> LedgerIntent:
         intent, recorded_ms = self.ledger.intents.get(name), self.ledger.worked_on[name]
+        sequence = list(self.ledger.worked_on).index(name) + 1
         if intent is None:
-            return LedgerIntent(name, leader, *(None,) * 13, recorded_ms)
+            return LedgerIntent(name, leader, *(None,) * 13, recorded_ms, sequence)
         margin = intent.margin
         keys = () if is_told else tuple(sorted(fill.id.key for fill in intent.fills))
         return LedgerIntent(
@@ -345,6 +346,7 @@ class MemoryStore:
             None if margin is None else margin.initial_margin,
             intent.venue_ts_ms,
             recorded_ms,
+            sequence,
             is_told=is_told,
             fill_keys=keys,
         )
