@@ -21,7 +21,6 @@ from slipstream.runtime import points
 from slipstream.runtime.comeback import (
     BEGAN,
     Recorder,
-    Report,
     allowed,
     go_on,
     new_tracker,
@@ -62,12 +61,12 @@ class LeaderLine:
         """Build the pipeline from the ledger and run it until it ends."""
         config, leader, at = self._config, self._leader, self._at
         mirrors = self._wiring.mirrors_of(leader)
-        journal = self._journal(leader)
-        tracker, history = await self._history(config, [each for _, each in mirrors])
+        journal = self._journal()
+        tracker, history = await self._history([each for _, each in mirrors])
         goes_on = BEGAN in history.cursors
         signer = self._wiring.leader_signers[leader]
         reader = at.adapter.make_gateway(config.account, signer, is_first=True)
-        members, running = self._members(leader, config, mirrors, journal)
+        members, running = self._members(mirrors, journal)
         pipeline = Pipeline(
             tracker=tracker,
             feed=side_by_side(
@@ -85,10 +84,10 @@ class LeaderLine:
             journal=journal,
             clock=self._wiring.clock,
             venue_ms=at.adapter.venue_clock.now_ms,
-            save_cursor=lambda symbol, cursor: self._save_cursor(leader, symbol, cursor),
+            save_cursor=self._save_cursor,
             health=health,
-            on_begun=None if goes_on else partial(self._begin, config),
-            on_running=lambda: self._catch_up(leader, recovery),
+            on_begun=None if goes_on else self._begin,
+            on_running=lambda: self._catch_up(recovery),
             auditor=at.adapter.make_gateway(config.account, signer),
             at_point=self._wiring.options.at_point,
         )
@@ -113,13 +112,11 @@ class LeaderLine:
             await retire(running, journal, self._wiring.clock)
             await reader.close()
 
-    def _journal(self, leader: LeaderId) -> Journal:
+    def _journal(self) -> Journal:
         return Journal(
-            leader,
+            self._leader,
             log=self._wiring.store.log,
-            record=Recorder(
-                self._wiring.store, self._teller(leader), self._wiring.options.at_point
-            ),
+            record=Recorder(self._wiring.store, self._report, self._wiring.options.at_point),
             wall_ms=self._wiring.wall_ms,
             later=later,
             stages=self._wiring.stages,
@@ -127,67 +124,57 @@ class LeaderLine:
             at_point=self._wiring.options.at_point,
         )
 
-    def _teller(self, leader: LeaderId) -> Report:
-        """Return who takes the incidents of one leader."""
-
-        def report(kind: str, follower: FollowerId | None, detail: str) -> None:
-            self._wiring.tell(kind, detail, leader=leader, follower=follower)
-
-        return report
+    def _report(self, kind: str, follower: FollowerId | None, detail: str) -> None:
+        """Write an incident of this leader into the activity log."""
+        self._wiring.tell(kind, detail, leader=self._leader, follower=follower)
 
     async def _history(
-        self, config: LeaderConfig, mirrors: Sequence[MirrorConfig]
+        self, mirrors: Sequence[MirrorConfig]
     ) -> tuple[LeaderTracker, LeaderHistory]:
         """Return a tracker that goes on where the ledger ends, and what the ledger knows."""
-        leader = LeaderId(config.id)
-        tracker = new_tracker(config, mirrors)
-        history = await self._wiring.store.history(leader, fill_count_max=SEEN_COUNT_MAX)
-        now_ms = self._wiring.venues[config.venue].adapter.venue_clock.now_ms()
+        tracker = new_tracker(self._config, mirrors)
+        history = await self._wiring.store.history(self._leader, fill_count_max=SEEN_COUNT_MAX)
+        now_ms = self._at.adapter.venue_clock.now_ms()
         oldest_ms = now_ms - self._wiring.config.engine.retention_ns // NS_PER_MS
         if go_on(tracker, history, oldest_ms=oldest_ms):
-            self._tell_since(config, tracker.account.floor_ms)
+            self._tell_since(tracker.account.floor_ms)
         return tracker, history
 
-    async def _begin(self, config: LeaderConfig, since_ms: int) -> None:
+    async def _begin(self, since_ms: int) -> None:
         """Write down where a mirror begins: with the leader's first reading, and what that holds
         was before the mirror, now and after any restart."""
-        await self._save_cursor(LeaderId(config.id), BEGAN, str(since_ms))
-        self._tell_since(config, since_ms)
+        await self._save_cursor(BEGAN, str(since_ms))
+        self._tell_since(since_ms)
 
-    def _tell_since(self, config: LeaderConfig, since_ms: int) -> None:
+    def _tell_since(self, since_ms: int) -> None:
         """Write down from when on every fill of a leader is to be mirrored."""
         payload: dict[str, object] = {
-            "venue": config.venue,
-            "account": config.account.lower(),
+            "venue": self._config.venue,
+            "account": self._config.account.lower(),
             "since_ms": since_ms,
         }
-        leader = LeaderId(config.id)
-        self._wiring.store.log(
-            [ActivityRow(self._wiring.wall_ms(), "leader", leader, payload=payload)]
-        )
+        row = ActivityRow(self._wiring.wall_ms(), "leader", self._leader, payload=payload)
+        self._wiring.store.log([row])
 
-    async def _save_cursor(self, leader: LeaderId, symbol: str, cursor: str) -> None:
-        await self._wiring.store.commit(CohortCommit(leader, None, [], (symbol, cursor)))
+    async def _save_cursor(self, symbol: str, cursor: str) -> None:
+        await self._wiring.store.commit(CohortCommit(self._leader, None, [], (symbol, cursor)))
 
-    async def _catch_up(self, leader: LeaderId, recovery: Recovery) -> None:
+    async def _catch_up(self, recovery: Recovery) -> None:
         """Plan what waited in an earlier process, then whatever holds more than is wanted."""
-        if self._wiring.engine is None:
+        engine, parts = self._wiring.engine, self._wiring.parts[self._leader]
+        if engine is None:
             return
         for symbol in recovery.waiting_symbols:
-            await self._wiring.parts[leader].pipeline.prepare(symbol)
+            await parts.pipeline.prepare(symbol)
         recovery.take_up()
-        for mirror in self._wiring.parts[leader].mirrors:
+        for mirror in parts.mirrors:
             await mirror.replan()
-        problems = await self._wiring.engine.reduce(
-            self._wiring.parts[leader], Scope(), held_back, why="catch-up"
-        )
+        problems = await engine.reduce(parts, Scope(), held_back, why="catch-up")
         for problem in problems:
-            self._wiring.tell("EXIT_HELD_BACK", problem, leader=leader)
+            self._wiring.tell("EXIT_HELD_BACK", problem, leader=self._leader)
 
     def _members(
         self,
-        leader: LeaderId,
-        whose: LeaderConfig,
         mirrors: list[tuple[Follower, MirrorConfig]],
         journal: Journal,
     ) -> tuple[list[tuple[Follower, Membership, Mirror]], list[Mirror]]:
@@ -196,7 +183,7 @@ class LeaderLine:
         for follower, config in mirrors:
             name = follower.config.venue
             if name not in by_venue:
-                by_venue[name] = self._mirror(leader, name, journal)
+                by_venue[name] = self._mirror(name, journal)
             mirror = by_venue[name]
             member = mirror.cohort.add(
                 follower.id,
@@ -213,7 +200,7 @@ class LeaderLine:
                 cohort=mirror.cohort,
                 row=member.row,
                 leverage_max=config.max_leverage,
-                allows=allowed(config, whose),
+                allows=allowed(config, self._config),
                 denies=frozenset(each.upper() for each in config.symbols_deny),
             )
             follower.join(membership)
@@ -221,16 +208,16 @@ class LeaderLine:
             members.append((follower, membership, mirror))
         return members, list(by_venue.values())
 
-    def _mirror(self, leader: LeaderId, name: str, journal: Journal) -> Mirror:
+    def _mirror(self, name: str, journal: Journal) -> Mirror:
         at = self._wiring.venues[name]
         hub = at.hub
         fan_out = FanOut(
-            leader=leader,
+            leader=self._leader,
             store=self._wiring.store,
             signing=self._wiring.signing,
             gateways={each.id: each.gateway for each in self._wiring.followers.values()},
             clock=self._wiring.clock,
-            may_send=partial(self._refusal, leader),
+            may_send=self._refusal,
             paper=lambda leg: paper_fill(leg, _view_of(hub, leg)),
             at_point=self._wiring.options.at_point,
         )
@@ -243,7 +230,7 @@ class LeaderLine:
             at_point=self._wiring.options.at_point,
         )
         mirror = Mirror(
-            Cohort(leader),
+            Cohort(self._leader),
             hub=hub,
             followers=self._wiring.followers,
             fan_out=fan_out,
@@ -263,12 +250,12 @@ class LeaderLine:
         fan_out.bind(on_outcome)
         return mirror
 
-    def _refusal(self, leader: LeaderId, leg: Leg) -> str | None:
+    def _refusal(self, leg: Leg) -> str | None:
         follower = self._wiring.followers[leg.member.follower]
         if not follower.is_ready and leg.member.mode == RunMode.LIVE:
             return SkipReason.FOLLOWER_STATE_STALE.code
         symbol = "" if leg.event is None else leg.event.symbol
-        return follower.refusal(leader, symbol, is_opening=leg.is_opening)
+        return follower.refusal(self._leader, symbol, is_opening=leg.is_opening)
 
     async def _restore(self, recovery: Recovery) -> None:
         """Take over every lane as the ledger left it, and tell what was never told."""
