@@ -30,6 +30,7 @@ from typing import Final
 
 from slipstream.telemetry.evidence import Activity, Claim, Line, OrderKey, lines_of
 from slipstream.telemetry.leader_fills import lost_fills
+from slipstream.telemetry.leader_margin import wrong_margins
 from slipstream.telemetry.positions import unexplained
 from slipstream.telemetry.shared_depth import overcommits
 from slipstream.telemetry.venue_record import (
@@ -93,6 +94,7 @@ def _counted(venue: Iterable[Line], activity: Iterable[Line]) -> Recount:
     ]
     overcommitted = list(overcommits(told, seen))
     positions = list(unexplained(told, seen, unjudged))
+    positions += wrong_margins(told, seen, unjudged)
     lost = list(lost_fills(told, seen))
     return Recount(
         len(breaches),

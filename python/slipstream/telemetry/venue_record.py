@@ -134,6 +134,41 @@ class LeaderFill:
     trade_id: str
     qty: Decimal
     at_ms: int
+    ns: int
+
+
+@dataclass(slots=True)
+class LeaderAccount:
+    """A leader's wallet and net positions, each as they became after every fill.
+
+    ``wallets``: (ns, wallet). ``lanes``: by symbol (ns, signed quantity, entry price).
+    ``is_whole``: the log tells what the account began with, and no side was held apart.
+    """
+
+    wallets: list[tuple[int, Decimal]] = field(default_factory=list)
+    lanes: dict[str, list[tuple[int, Decimal, Decimal]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    is_whole: bool = False
+
+    def begin(self, line: Line) -> None:
+        """Take what the account begins with."""
+        self.is_whole = all(side == "BOTH" for _, side, _, _ in line["positions"])
+        self.wallets.append((line["ns"], Decimal(line["wallet"])))
+        for symbol, _, qty, px in line["positions"]:
+            self.lanes[symbol].append((line["ns"], Decimal(qty), Decimal(px)))
+
+    def take(self, line: Line) -> None:
+        """Take what a fill made of it."""
+        if line.get("position_side") != "BOTH":
+            self.is_whole = False
+            return
+        ns = line["ns"]
+        lane = self.lanes[line["symbol"]]
+        if not lane:
+            lane.append((0, Decimal(0), Decimal(0)))
+        lane.append((ns, Decimal(line["position_after"]), Decimal(line["entry_after"])))
+        self.wallets.append((ns, Decimal(line["wallet_after"])))
 
 
 class MarkHistory:
@@ -189,29 +224,29 @@ class VenueRecord:
         self.foreign: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
         """Signed fills of orders that the venue or a person made, by (account, symbol)."""
         self.leader_fills: list[LeaderFill] = []
+        self.leader_accounts: dict[str, LeaderAccount] = defaultdict(LeaderAccount)
+        self.last_ns = 0
         self.marks: dict[str, MarkHistory] = defaultdict(MarkHistory)
         self._false_ns: dict[str, list[int]] = defaultdict(list)
         self._false_sequences: set[tuple[str, int | None]] = set()
         newest: dict[str, int] = {}
         books: dict[str, BookHistory] = defaultdict(BookHistory)
         for line in lines:
+            self.last_ns = line["ns"]
             match line["kind"]:
+                case "account" if line["account"] in leaders:
+                    self.leader_accounts[line["account"]].begin(line)
                 case "book":
                     books[line["symbol"]].add(line)
                     newest[line["symbol"]] = line["sequence"]
                 case "fill":
-                    if line["account"] in accounts:
-                        self._take_fill(line)
-                    if line["account"] in leaders:
-                        self._take_leader_fill(line)
+                    self._take_fill(line, leaders)
                 case "mark":
                     self.marks[line["symbol"]].add(line)
                 case "order" if line["account"] in accounts:
                     self._take_order(line)
                 case "fault" if line["fault"] in FALSE_BOOKS and "event" not in line:
-                    self._false_ns[line["symbol"]].append(line["ns"])
-                    if line["symbol"] in newest:
-                        self._false_sequences.add((line["symbol"], newest[line["symbol"]]))
+                    self._take_false_book(line, newest.get(line["symbol"]))
         self.books: dict[BookKey, BookState] = {}
         self.superseded_ns: dict[BookKey, int] = {}
         self._keep_books(books, named)
@@ -236,7 +271,18 @@ class VenueRecord:
             0 <= order.arrival_ns - ns <= age_ns for ns in self._false_ns[order.symbol]
         )
 
-    def _take_fill(self, line: Line) -> None:
+    def _take_false_book(self, line: Line, sequence: int | None) -> None:
+        self._false_ns[line["symbol"]].append(line["ns"])
+        if sequence is not None:
+            self._false_sequences.add((line["symbol"], sequence))
+
+    def _take_fill(self, line: Line, leaders: Collection[str]) -> None:
+        if line["account"] in self._accounts:
+            self._take_own_fill(line)
+        if line["account"] in leaders:
+            self._take_leader_fill(line)
+
+    def _take_own_fill(self, line: Line) -> None:
         lane = (line["account"], line["symbol"])
         qty = _signed(line)
         if line["client_order_id"].startswith(FOREIGN_NAMES):
@@ -253,8 +299,10 @@ class VenueRecord:
                 str(line["trade_id"]),
                 _signed(line),
                 line["at_ms"],
+                line["ns"],
             )
         )
+        self.leader_accounts[line["account"]].take(line)
 
     def _take_order(self, line: Line) -> None:
         is_refused = line["order_id"] is None

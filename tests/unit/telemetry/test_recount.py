@@ -182,7 +182,9 @@ def test_a_false_book_of_the_venue_excuses_nobody_for_long(
     evidence.at_venue("a-2")["arrival_ns"] = arrival_ns
     evidence.orders("a-2")["reference_sequence"] = 7
     ns = arrival_ns - age_ms * MS
-    evidence.venue.append({"kind": "fault", "fault": "crossed_book", "symbol": "XUSDT", "ns": ns})
+    fault = {"kind": "fault", "fault": "crossed_book", "symbol": "XUSDT", "ns": ns}
+    place = next(i for i, line in enumerate(evidence.venue) if line.get("sequence") == 7)
+    evidence.venue.insert(place, fault)
     found = evidence.count()
     assert (found.slippage_breaches, found.unjudged) == expected
 

@@ -1,0 +1,68 @@
+"""The leader's margin of an event, judged by the wallet and the marks in the venue's log.
+
+The whale begins with 1,000 and buys 10 at 100 for a fee of 1; the mark is 101 and then 102, so its
+margin is from 1,009 to 1,019.
+"""
+
+from decimal import Decimal
+
+import pytest
+
+from evidence_parts import MS, WHALE, Evidence, Line
+
+
+def mark(ns: int, px: str) -> Line:
+    return {"kind": "mark", "ns": ns, "symbol": "XUSDT", "px": px}
+
+
+def with_margin(margin: str) -> Evidence:
+    """Say that the opening was sized by a margin."""
+    evidence = Evidence()
+    evidence.activity[2]["payload"]["leader_margin"] = margin
+    fill = next(line for line in evidence.venue if line.get("trade_id") == "open-1")
+    after = {"position_after": "10", "entry_after": "100", "wallet_after": "999"}
+    fill.update(ns=100 * MS, position_side="BOTH", **after)
+    half = next(line for line in evidence.venue if line.get("trade_id") == "half-1")
+    after = {"position_after": "5", "entry_after": "100", "wallet_after": "1050"}
+    half.update(ns=9_000 * MS, position_side="BOTH", **after)
+    for line in evidence.venue:
+        if line["kind"] == "order":
+            line["arrival_ns"] = 1_000 * MS
+    began = {"kind": "account", "ns": 1, "account": WHALE, "wallet": "1000", "positions": []}
+    evidence.venue[:0] = [began, mark(50 * MS, "101"), mark(600 * MS, "102")]
+    evidence.venue.insert(3, mark(2_000 * MS, "190"))
+    return evidence
+
+
+@pytest.mark.parametrize("margin", ["1009", "1012.5", "1019"])
+def test_a_margin_the_venue_confirmed_is_no_finding(margin: str) -> None:
+    found = with_margin(margin).count()
+    assert [each for each in found.findings if "margin" in each] == []
+
+
+@pytest.mark.parametrize("margin", ["999", "1008.9", "1019.1", "1050"])
+def test_a_margin_of_another_moment_is_found(margin: str) -> None:
+    found = with_margin(margin).count()
+    assert [each for each in found.findings if "margin" in each] != []
+    assert found.unexplained > 0
+
+
+def test_a_position_of_another_symbol_counts() -> None:
+    evidence = with_margin("1029")
+    evidence.venue[0]["positions"] = [["YUSDT", "BOTH", "-2", "50"]]
+    evidence.venue.insert(1, mark(2, "40") | {"symbol": "YUSDT"})
+    assert [each for each in evidence.count().findings if "margin" in each] == []
+
+
+@pytest.mark.parametrize("missing", ["account", "mark"])
+def test_what_the_log_does_not_hold_is_named(missing: str) -> None:
+    evidence = with_margin("1012")
+    evidence.venue = [line for line in evidence.venue if line["kind"] != missing]
+    found = evidence.count()
+    assert found.unjudged == 1
+    assert found.findings[-1].startswith("unjudged: whale open-1: margin 1012: the venue's log")
+
+
+def test_the_entry_price_may_be_told_with_five_decimals() -> None:
+    evidence = with_margin(str(Decimal("1019.00005")))
+    assert [each for each in evidence.count().findings if "margin" in each] == []
