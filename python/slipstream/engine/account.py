@@ -54,9 +54,12 @@ class LeaderAccount:
         """Return the newest mark price, ``None`` while unknown."""
         return self._marks.get(symbol)
 
-    def set_mark(self, symbol: str, px: Px) -> None:
-        """Record the newest mark price."""
-        self._marks[symbol] = px
+    def set_mark(self, symbol: str, px: Px | None) -> None:
+        """Record the newest mark price; ``None``: what was told last is too old to be used."""
+        if px is None:
+            self._marks.pop(symbol, None)
+        else:
+            self._marks[symbol] = px
 
     @property
     def wallet(self) -> Quote | None:

@@ -39,6 +39,7 @@ from slipstream.engine.intents import (
     opening_part,
 )
 from slipstream.engine.join import MarginJoin, retry_ns
+from slipstream.engine.overtaken import left_of, venue_order
 from slipstream.engine.position import LaneKey, Repair, TrackedPosition
 from slipstream.engine.seen import SeenFills
 from slipstream.units import NS_PER_MS, Px, Qty, TimeNs
@@ -93,7 +94,7 @@ class LeaderTracker:
         for fill_id in fill_ids:
             self._seen.add(fill_id)
             for lane in self.account.lanes(fill_id.symbol):
-                lane.restored_at = max(lane.restored_at or (0, 0), _order_of(fill_id))
+                lane.restored_at = max(lane.restored_at or (0, 0), venue_order(fill_id))
             closed, opened = closed_part_of(fill_id), opened_part_of(fill_id)
             if closed is not None and closed[0] not in self._seen:
                 self._half_done[closed[0]] = closed[1]
@@ -181,8 +182,14 @@ class LeaderTracker:
             return [self._foreign(doubt.account, "a position doubt")]
         return self._read_positions(f"{doubt.symbol}: {doubt.reason}", now_ns=now_ns)
 
-    def on_mark(self, symbol: str, px: Px, *, now_ns: TimeNs) -> list[Effect]:  # noqa: ARG002
-        """Take a mark price."""
+    def on_mark(
+        self,
+        symbol: str,
+        px: Px | None,
+        *,
+        now_ns: TimeNs,  # noqa: ARG002
+    ) -> list[Effect]:
+        """Take a mark price, ``None`` when there is none to rely on: margin is read then."""
         self.account.set_mark(symbol, px)
         return []
 
@@ -195,6 +202,11 @@ class LeaderTracker:
         """
         if cursor is not None:
             self._cursors[symbol] = cursor
+        for lane in self.account.lanes(symbol):
+            told = (fill for fill in fills if fill.position_side == lane.key.position_side)
+            lane.retold.update(
+                {fill.id: fill for fill in told if lane.is_overtaken(fill) and self.knows(fill.id)}
+            )
         effects: list[Effect] = []
         fresh = self._fresh(fills, effects, is_live=False)
         if not self._is_started:
@@ -294,8 +306,13 @@ class LeaderTracker:
             if lane.repair is not None or not lane.is_known:
                 lane.held += group
                 effects += self._heal(lane, now_ns=now_ns)
-            else:
-                effects += self._advance(lane, group, now_ns=now_ns)
+                continue
+            ahead = [fill for fill in group if lane.is_overtaken(fill)]
+            if ahead:
+                left = lane.take_overtaken(ahead, lane.qty)
+                effects += self._join.resume(lane, left, now_ns=now_ns)
+            later = [fill for fill in group if fill not in ahead]
+            effects += self._advance(lane, later, now_ns=now_ns)
         return effects
 
     def _advance(
@@ -396,17 +413,40 @@ class LeaderTracker:
         if repair is None or not lane.is_known:
             return []
         if repair.qty not in (lane.qty_with_held(repair.ts_ms), lane.qty_with_held()):
-            # A reduction may have been recorded ahead of increases that waited for their margin:
-            # the position after it counts them, although no record does.
-            ahead = sum(
+            return self._heal_overtaken(lane, repair, now_ns=now_ns)
+        return self._go_on(lane, now_ns=now_ns)
+
+    def _heal_overtaken(
+        self, lane: TrackedPosition, repair: Repair, *, now_ns: TimeNs
+    ) -> list[Effect]:
+        """End a repair where recorded reductions passed increases that waited for their margin.
+
+        The position recorded last counts those increases, or leaves out just what is left of
+        them, although no record names them.
+        """
+        ahead = [fill for fill in lane.held if lane.is_overtaken(fill)]
+        if not ahead:
+            return []
+        for until_ms in (repair.ts_ms, None):
+            later = sum(
                 fill.signed_qty
                 for fill in lane.held
-                if lane.restored_at is not None and _venue_order(fill) <= lane.restored_at
+                if not lane.is_overtaken(fill)
+                and (until_ms is None or fill.id.venue_ts_ms <= until_ms)
             )
-            if not ahead or lane.qty_with_held() - ahead != repair.qty:
-                return []
-            lane.qty -= ahead
+            qty = repair.qty - later
+            left = left_of(ahead, lane.retold.values(), qty)
+            apart = qty - lane.qty - sum(each.qty for each in left)
+            if lane.qty == qty or abs(apart) <= len(ahead) * (1 + len(lane.retold)):
+                left = lane.take_overtaken(ahead, qty)
+                effects = self._join.resume(lane, left, now_ns=now_ns)
+                lane.held = [fill for fill in lane.held if fill not in ahead]
+                return effects + self._go_on(lane, now_ns=now_ns)
+        return []
+
+    def _go_on(self, lane: TrackedPosition, *, now_ns: TimeNs) -> list[Effect]:
         lane.restored_at = None
+        lane.retold.clear()
         lane.repair = None
         held, lane.held = sorted(lane.held, key=_venue_order), []
         return self._advance(lane, held, now_ns=now_ns)
@@ -486,9 +526,4 @@ class LeaderTracker:
 
 
 def _venue_order(fill: Fill) -> tuple[int, int]:
-    return _order_of(fill.id)
-
-
-def _order_of(fill_id: FillId) -> tuple[int, int]:
-    number = fill_id.trade_id.partition("/")[0]
-    return fill_id.venue_ts_ms, int(number) if number.isdecimal() else 0
+    return venue_order(fill.id)

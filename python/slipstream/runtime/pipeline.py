@@ -179,8 +179,7 @@ class Pipeline:
             case AccountUpdate():
                 for symbol in self._prepared:
                     mark = self._hub.books.mark_px(symbol)
-                    if mark is not None:
-                        self._apply(self._tracker.on_mark(symbol, mark, now_ns=now_ns))
+                    self._apply(self._tracker.on_mark(symbol, mark, now_ns=now_ns))
                 self._apply(self._tracker.on_account_update(event, now_ns=now_ns))
             case LeverageUpdate():
                 self._leverage[event.symbol] = event.leverage
