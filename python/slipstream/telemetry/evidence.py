@@ -100,15 +100,17 @@ class Claim:
 class LaneLine:
     """One lane's numbers, as the end of a leg or a change beside the leader recorded them.
 
-    ``missed_qty``: what the leg did not build or close. ``raised_qty``: by how much its opening
-    order was more than wanted. ``is_reset``: targets were set beside the leader's events.
-    ``newest``: the event the numbers include, ``None`` before there was one.
+    ``had_order``: whether the leg ever asked for something. ``missed_qty``: what it did not build
+    or close. ``raised_qty``: by how much its opening order was more than wanted. ``is_reset``:
+    targets were set beside the leader's events. ``newest``: the event the numbers include, ``None``
+    before there was one.
     """
 
     seq: int
     intent_id: str
     reason: str | None
     is_opening: bool
+    had_order: bool
     exact_target: Decimal
     target: Decimal
     position: Decimal
@@ -235,6 +237,7 @@ class Activity:
             self._lane_line(
                 line,
                 is_opening=is_opening,
+                had_order=bool(orders),
                 missed_qty=missed,
                 raised_qty=raised,
                 is_reset=line["reason"] == "POSITION_SHRUNK",
@@ -258,6 +261,7 @@ class Activity:
         *,
         is_reset: bool,
         is_opening: bool = False,
+        had_order: bool = False,
         missed_qty: Decimal = _ZERO,
         raised_qty: Decimal = _ZERO,
     ) -> LaneLine:
@@ -272,6 +276,7 @@ class Activity:
             line["intent_id"] or "",
             line["reason"],
             is_opening,
+            had_order,
             Decimal(payload["exact_target"]),
             Decimal(payload["target"]),
             Decimal(payload["position"]),

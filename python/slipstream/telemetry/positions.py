@@ -78,10 +78,21 @@ class _Walk:
             self._compare_given_up(place, line, kept, rounding)
         self.given_up = line.exact_target - line.target
         rest = line.target - line.position
-        self.carried = min(abs(rest), max(abs(self.carried * kept), line.missed_qty))
+        self.carried = min(abs(rest), self._missing(line, abs(self.carried * kept)))
         self.target, self.position = line.target, line.position
         self.is_unknown |= line.is_unknown
         self.misses = [each for each in self.misses if each.place > place]
+
+    def _missing(self, line: LaneLine, before: Decimal) -> Decimal:
+        """Return what may be missing after a line, of which so much was recorded before.
+
+        A leg wants all that its lane lacks, what is out elsewhere counted as there. So what an
+        order of an older event did not fill was left out by the newer ones, and comes on top.
+        """
+        own = next((e.index for e in self.chain if e.intent_id == line.intent_id), self.applied)
+        if line.had_order and own < self.applied:
+            return before + line.missed_qty
+        return max(before, line.missed_qty)
 
     def _is_told_reset(self, line: LaneLine) -> bool:
         """Whether a leg of an order of the operator's is all that is left of its flatten."""

@@ -298,6 +298,24 @@ def test_what_is_carried_stays_explained_until_it_is_traded() -> None:
     assert counts(evidence.count()) == ONE
 
 
+def test_what_an_older_order_left_open_comes_on_top_of_what_newer_legs_lack() -> None:
+    evidence = Evidence()
+    for name in ("alice", "bob"):
+        evidence.mirror(name)["sizing"]["missed"] = "catch_up"
+    evidence.event("more-1", "increase", "5", "10")
+    evidence.event("more-2", "increase", "10", "15")
+    # Her order for one unit is out when the next one is wanted, and turns out never to have come.
+    evidence.leg("alice", "more-2", None, target="3", position="1", missed="1")
+    late: Line = {"end": "failed", "newest": "more-2"}
+    asked = "a-3 BUY 1 102"
+    old = evidence.leg("alice", "more-1", asked, target="3", position="1", missed="1", **late)
+    for event, target in (("more-1", "4"), ("more-2", "6")):
+        evidence.leg("bob", event, None, target=target, position="2", missed=str(int(target) - 2))
+    assert counts(evidence.count()) == CLEAN
+    old["payload"].update(missed_qty="0.8", filled_qty="0.2")
+    assert counts(evidence.count()) == ONE
+
+
 def test_a_close_that_waits_is_explained_by_what_it_recorded() -> None:
     evidence = Evidence()
     evidence.event("close-1", "full_close", "5", "0")
