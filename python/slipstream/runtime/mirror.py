@@ -7,7 +7,6 @@ which may let a waiting target, a flip's opening leg or the rest of a reduction 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from slipstream._core import SkipReason
 from slipstream.domain.ids import FollowerId
@@ -26,28 +25,16 @@ from slipstream.domain.outcome import (
 )
 from slipstream.engine import leg as leg_events
 from slipstream.engine.cohort import Cohort, Event, Planned
-from slipstream.engine.lane import excess_qty
 from slipstream.engine.leglife import Leg
-from slipstream.engine.wishes import Replan
 from slipstream.runtime import points
 from slipstream.runtime.fanout import FanOut
 from slipstream.runtime.follower import Follower
 from slipstream.runtime.hub import VenueHub
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.resolver import Resolver
-from slipstream.runtime.standin import Instant, stand_in
+from slipstream.runtime.waiting import Later, WaitingLanes
 from slipstream.transport.clock import Clock
-from slipstream.units import NS_PER_MS, TimeNs
-
-RETRY_FIRST_NS: Final = 200 * NS_PER_MS
-RETRY_MAX_NS: Final = 5_000 * NS_PER_MS
-_RETRY_DOUBLINGS: Final = 5
-_US_PER_MS: Final = 1_000
-LATE_FILL: Final = "late-fill"
-"""Why a lane is reduced that holds too much although nobody waits for it."""
-
-Later = Callable[[TimeNs, Callable[[], None]], None]
-"""Calls something after so many nanoseconds."""
+from slipstream.units import TimeNs
 
 
 class Mirror:
@@ -74,23 +61,22 @@ class Mirror:
         self._clock = clock
         self._journal = journal
         self._later = later
-        self._wake: Callable[[], None] | None = None
+        self._waiting = WaitingLanes(cohort, hub=hub, clock=clock, journal=journal, later=later)
         self.resolver = resolver
         self._at_point = at_point
         fan_out.bind(self.on_outcome)
         resolver.bind(self.on_resolved)
-        self._replans: dict[tuple[int, int | None, bool], Replan] = {}
         self._in_flight: set[Leg] = set()
         self._unclaimed: Event | None = None
 
     def on_wake(self, wake: Callable[[], None]) -> None:
         """Say who is to be woken when lanes wait to be planned again."""
-        self._wake = wake
+        self._waiting.on_wake(wake)
 
     @property
     def has_replans(self) -> bool:
         """Whether lanes wait to be planned again."""
-        return bool(self._replans) and self._unclaimed is None
+        return self._waiting.has_lanes and self._unclaimed is None
 
     async def mirror(
         self, intent: MirrorIntent, symbol: str, *, gates: int, cursor: tuple[str, str] | None
@@ -119,14 +105,14 @@ class Mirror:
     def _let_go(self) -> None:
         """The ledger took an event: lanes may be planned again and written down, not before."""
         self._journal.release()
-        if self._replans and self._wake is not None:
-            self._wake()
+        if self._waiting.has_lanes:
+            self._waiting.wake()
 
     async def replan(self) -> None:
         """Plan again whatever became free or due since the last call."""
         wishes = self.cohort.wishes
         while self.has_replans:
-            _, again = self._replans.popitem()
+            again = self._waiting.take()
             event = again.event
             rows = [
                 row
@@ -163,7 +149,7 @@ class Mirror:
         self._journal.give_results()
         self.cohort.take(planned)
         for leg in planned.delayed:
-            self._retry(leg)
+            self._waiting.retry(leg)
         if not planned.rows:
             return True
         return await self._fan_out.run(
@@ -200,9 +186,9 @@ class Mirror:
             self._end(leg)
             # In hedge mode an opening may take the lane from the other side's close.
             if leg.is_opening and planned.event.number is not None:
-                self._go_on(leg)
+                self._waiting.go_on(leg)
             else:
-                self._next(leg)
+                self._waiting.let_go(leg)
 
     def _supersede(self, leg: Leg) -> None:
         """A newer event planned the lane: what this leg still wanted is part of that."""
@@ -258,11 +244,11 @@ class Mirror:
         self._at_point(points.ANSWER_SETTLED)
         is_whole = report.filled_qty == attempt.request.qty
         self._record(leg, report, LegEnd.FILLED if is_whole else LegEnd.PARTIAL)
-        if self._stays_wanted(leg) and self._holds_too_much(leg):
-            self._retry(leg)
+        if self._stays_wanted(leg) and self._waiting.holds_too_much(leg):
+            self._waiting.retry(leg)
             return
         self._end(leg)
-        self._go_on(leg)
+        self._waiting.go_on(leg)
 
     def _stays_wanted(self, leg: Leg) -> bool:
         """Whether the rest of a leg is tried again: reductions, until a newer event has come."""
@@ -271,14 +257,6 @@ class Mirror:
         if is_over or event is None or not self.cohort.is_current(event):
             return False
         return not self.cohort.wishes.is_taken((leg.row, leg.symbol_index), event)
-
-    def _holds_too_much(self, leg: Leg) -> bool:
-        """Whether a lot or more is held beyond what the lane wants."""
-        event = leg.event
-        if event is None:
-            return False
-        lot = self.hub.instruments[event.symbol].rules.qty_step
-        return excess_qty(self.cohort.table.lane(leg.row, leg.symbol_index)) >= lot
 
     def _doubt(self, leg: Leg) -> None:
         """The order may exist: block increases and find out."""
@@ -304,12 +282,12 @@ class Mirror:
         self._withdraw(leg)
         leg.reason = "ABSENT"
         self._record(leg, None, LegEnd.FAILED)
-        if self._stays_wanted(leg) and self._holds_too_much(leg):
-            self._retry(leg)
+        if self._stays_wanted(leg) and self._waiting.holds_too_much(leg):
+            self._waiting.retry(leg)
             return
         leg.end = None if leg.filled_qty else LegEnd.FAILED
         self._end(leg)
-        self._go_on(leg)
+        self._waiting.go_on(leg)
 
     def _on_no_order(self, leg: Leg, outcome: RequestOutcome, at_ns: TimeNs) -> None:
         follower = self._followers[leg.member.follower]
@@ -344,14 +322,14 @@ class Mirror:
                 end = LegEnd.FAILED
         self._record(leg, None, end)
         if self._is_tried_again(leg, outcome):
-            self._retry(leg)
+            self._waiting.retry(leg)
             return
         leg.end = None if leg.filled_qty else end
         self._end(leg)
-        self._next(leg)
+        self._waiting.let_go(leg)
         # Under a newer event nothing may wait for the lane; not at once, or refusals would race.
-        if not isinstance(outcome, Denied) and self._is_left_over(leg):
-            self._later(TimeNs(RETRY_FIRST_NS), lambda: self._reduce_left_over(leg))
+        if not isinstance(outcome, Denied) and self._waiting.is_left_over(leg):
+            self._waiting.look_again(leg)
 
     def _is_tried_again(self, leg: Leg, outcome: RequestOutcome) -> bool:
         """Whether a leg whose order came to nothing is planned again: reductions are not given up.
@@ -360,16 +338,7 @@ class Mirror:
         """
         if isinstance(outcome, Denied) or not self._stays_wanted(leg):
             return False
-        return isinstance(outcome, NotSent | Limited) or self._holds_too_much(leg)
-
-    def _is_left_over(self, leg: Leg) -> bool:
-        """Whether a lane holds more than it wants, and nothing waits to reduce it."""
-        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
-        return (wish is None or wish.leg is None) and self._holds_too_much(leg)
-
-    def _reduce_left_over(self, leg: Leg) -> None:
-        if self._is_left_over(leg):
-            self._reduce_first(leg)
+        return isinstance(outcome, NotSent | Limited) or self._waiting.holds_too_much(leg)
 
     def _refused(self, follower: Follower, reason: str, at_ns: TimeNs) -> None:
         """Count a refusal; when the breaker opens, say so and half open it in time."""
@@ -379,100 +348,12 @@ class Mirror:
             )
             self._later(follower.breaker_pause_ns(at_ns), follower.half_open)
 
-    def _retry(self, leg: Leg) -> None:
-        """A reduction stays wanted: plan it again after a pause that grows."""
-        now_ns = self._clock.now_ns()
-        if leg.exit_since_ns is None:
-            leg.exit_since_ns = now_ns
-        event = leg.event
-        if event is None:
-            return
-        lane = (leg.row, leg.symbol_index)
-        if leg.index:
-            self.cohort.wishes.want_opening(lane, event, leg)
-        else:
-            self.cohort.wishes.want(lane, event, leg, is_timed=True)
-        pause = min(RETRY_MAX_NS, RETRY_FIRST_NS << min(leg.retry_count, _RETRY_DOUBLINGS))
-        leg.retry_count += 1
-        self._later(TimeNs(pause), lambda: self._retry_due(event, leg))
-
-    def _retry_due(self, event: Event, leg: Leg) -> None:
-        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
-        if wish is None:
-            return
-        if wish.opening is leg and wish.leg is None:
-            self._queue(event, leg.row, leg=1)
-        elif wish.leg is leg and wish.is_timed:
-            # What never had an order may still have its one opening, while it is young enough.
-            self._queue(
-                event,
-                leg.row,
-                reductions_only=bool(leg.attempts),
-                exit_since_ns=leg.exit_since_ns,
-            )
-
-    def _go_on(self, leg: Leg) -> None:
-        """A lane's order ended: reduce what turned out too much, or let go what waits for it.
-
-        An order of unknown fate may fill after the leader's newer events were planned around it;
-        no reduction waits for the lane then, and yet it holds more than is wanted.
-        """
-        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
-        is_reduced_anyway = wish is not None and wish.leg is not None
-        if is_reduced_anyway or not self._holds_too_much(leg) or not self._reduce_first(leg):
-            self._next(leg)
-
-    def _reduce_first(self, leg: Leg) -> bool:
-        """Have a lane reduced that nobody waits for; return whether that is possible now."""
-        event = leg.event
-        if event is None or any(self.cohort.table.lane(leg.row, leg.symbol_index).in_flight_qty):
-            return False
-        at = Instant(self._clock.now_ns(), self._clock.wall_us() // _US_PER_MS)
-        beside = stand_in(self.cohort, self.hub.market(event.symbol), why=LATE_FILL, at=at)
-        if beside is None:
-            detail = f"{event.symbol}: more is held than wanted and no price is known"
-            self._journal.incident("EXIT_HELD_BACK", follower=leg.member.follower, detail=detail)
-            self._later(TimeNs(RETRY_MAX_NS), lambda: self._reduce_left_over(leg))
-            return False
-        self.cohort.reduce_first(beside, leg.row)
-        self._queue(beside, leg.row, reductions_only=True)
-        return True
-
-    def _next(self, leg: Leg) -> None:
-        """A lane became free: let go whatever waits for it."""
-        wish = self.cohort.wishes.of((leg.row, leg.symbol_index))
-        if wish is None:
-            return
-        if wish.opening is not None and wish.leg is None:
-            self._queue(wish.opening.event or wish.event, leg.row, leg=1)
-        elif not wish.is_timed:
-            self._queue(wish.event, leg.row)
-
-    def _queue(
-        self,
-        event: Event,
-        row: int,
-        *,
-        leg: int | None = None,
-        reductions_only: bool = False,
-        exit_since_ns: TimeNs | None = None,
-    ) -> None:
-        # What stands beside the leader's events opens nothing: no price of the leader bounds it.
-        reductions_only = reductions_only or event.number is None
-        key = (id(event), leg, reductions_only)
-        again = self._replans.get(key)
-        if again is None:
-            again = self._replans[key] = Replan(event, leg, reductions_only, exit_since_ns)
-        again.rows[row] = None
-        if self._wake is not None:
-            self._wake()
-
     def want(self, event: Event, rows: Sequence[int]) -> None:
         """Plan lanes towards targets that somebody else has set, as far as they are reductions."""
         for row in rows:
             for leg in self.cohort.want_reduction(event, row):
                 self._supersede(leg)
-            self._queue(event, row, reductions_only=True)
+            self._waiting.queue(event, row, reductions_only=True)
 
     def tell_lane(self, reason: str, row: int, symbol: str) -> None:
         """Write down that a lane's targets were set beside the leader's events."""
@@ -500,7 +381,7 @@ class Mirror:
     @property
     def is_busy(self) -> bool:
         """Whether an order is out or of unknown fate, or a lane is to be planned again."""
-        is_waiting = bool(self._in_flight or self._replans or self.cohort.wishes)
+        is_waiting = bool(self._in_flight or self._waiting.has_lanes or self.cohort.wishes)
         return is_waiting or bool(self.resolver.unresolved())
 
     def end_unfinished(self) -> None:
@@ -524,4 +405,4 @@ class Mirror:
         """Go on with a leg that has waited since an earlier process, unless its lane is busy."""
         if leg.event is not None:
             is_tried = bool(leg.attempts)
-            self._queue(leg.event, leg.row, leg=leg.index or None, reductions_only=is_tried)
+            self._waiting.queue(leg.event, leg.row, leg=leg.index or None, reductions_only=is_tried)
