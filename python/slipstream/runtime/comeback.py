@@ -16,10 +16,12 @@ from slipstream.domain.ids import FollowerId, LeaderId, VenueId, parse_fill_key
 from slipstream.domain.instrument import Instrument
 from slipstream.engine.leader import LeaderTracker
 from slipstream.engine.position import LaneKey
+from slipstream.errors import StoreError
 from slipstream.runtime import points
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.restored import POSITION_SIDES
+from slipstream.runtime.results import OnRecorded
 from slipstream.store.base import LeaderHistory, RecordResult, Store
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_S
@@ -80,7 +82,7 @@ async def retire(mirrors: Sequence[Mirror], journal: Journal, clock: Clock) -> N
         await asyncio.sleep(LOOK_S if is_busy else 0)
     for mirror in mirrors:
         await mirror.resolver.close()
-    journal.drain()
+    await journal.finish()
 
 
 def watched(
@@ -118,21 +120,26 @@ class Recorder:
         self._store = store
         self._report = report
 
-    def __call__(self, results: Sequence[LegResult]) -> None:
-        """Write, and look at the result when it is there."""
+    def __call__(self, results: Sequence[LegResult], on_recorded: OnRecorded) -> None:
+        """Write; say whether the ledger took them when that is known."""
         recorded = self._store.record(results)
         self._at_point(points.RECORD_ASKED)
-        recorded.add_done_callback(partial(self._on_recorded, len(results)))
+        recorded.add_done_callback(partial(self._on_recorded, len(results), on_recorded))
 
-    def _on_recorded(self, count: int, done: "asyncio.Future[RecordResult]") -> None:
+    def _on_recorded(
+        self, count: int, on_recorded: OnRecorded, done: "asyncio.Future[RecordResult]"
+    ) -> None:
         if done.cancelled():
+            on_recorded(StoreError("the store was closed"))
             return
         error = done.exception()
         if error is not None:
             detail = f"{count} results: {type(error).__name__}: {error}"
             self._report("RECORD_FAILED", None, detail)
+            on_recorded(StoreError(str(error)))
             return
         self._at_point(points.RECORD_DURABLE)
+        on_recorded(None)
         result = done.result()
         for kind, keys in (
             ("RECORD_REPEATED", result.repeated),

@@ -238,7 +238,7 @@ class Engine:
             for mirror in each.mirrors:
                 await mirror.resolver.close()
                 mirror.end_unfinished()
-            each.journal.drain()
+            await each.journal.finish()
 
     # --- the operator's floor ---
 

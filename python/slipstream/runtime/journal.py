@@ -1,7 +1,8 @@
 """What a mirror tells: results for the ledger and lines for the activity log.
 
 Both are gathered as they happen and written in small groups between turns of the event loop, so
-that telling never delays an order. A leg's lane is noted at the instant the leg ends.
+that telling never delays an order. A leg's lane is noted at the instant the leg ends; its line is
+written when the results that made the lane so are in the ledger.
 """
 
 from collections import Counter, deque
@@ -19,6 +20,7 @@ from slipstream.domain.outcome import LegEnd
 from slipstream.engine.cohort import Cohort, Event
 from slipstream.engine.leglife import Leg
 from slipstream.runtime import points
+from slipstream.runtime.results import Record, Results
 from slipstream.store.base import LedgerIntent
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
@@ -28,6 +30,14 @@ DRAIN_AFTER_NS: Final = TimeNs(20 * NS_PER_MS)
 SLICE: Final = 24
 _POSITION_SIDE_NAMES: Final = ("NET", "LONG", "SHORT")
 """By value, as the ledger keeps them."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """Something to be told. ``mark``: the results that must be in the ledger before."""
+
+    mark: int
+    told: "_Ended | ActivityRow"
 
 
 @dataclass(slots=True)
@@ -48,7 +58,7 @@ class Journal:
         leader: LeaderId,
         *,
         log: Callable[[Sequence[ActivityRow]], None],
-        record: Callable[[Sequence[LegResult]], object],
+        record: Record,
         wall_ms: Callable[[], int],
         later: Callable[[TimeNs, Callable[[], None]], None],
         stages: StageRecorder,
@@ -58,17 +68,15 @@ class Journal:
         """Write nothing until something happened."""
         self._leader = leader
         self._log = log
-        self._record = record
         self._wall_ms = wall_ms
         self._later = later
         self._stages = stages
         self._times = times
         self._at_point = at_point
-        self._ended: deque[_Ended | ActivityRow] = deque()
-        self._results: list[LegResult] = []
+        self._ended: deque[_Line] = deque()
+        self._results = Results(record, later, self._arm)
         self._is_held = False
         self._held_ended: list[_Ended | ActivityRow] = []
-        self._held_results: list[LegResult] = []
         self._is_due = False
         self.ends: Counter[str] = Counter()
         self.skips: Counter[str] = Counter()
@@ -139,8 +147,9 @@ class Journal:
     ) -> None:
         """Keep for the ledger how a leg's newest order ended, and its lane as it is now."""
         lane = cohort.table.lane(leg.row, leg.symbol_index)
-        results = self._held_results if self._is_held else self._results
-        results.append(
+        self._results.add(
+            leg,
+            cohort,
             LegResult(
                 event.intent.id,
                 leg.member.follower,
@@ -152,7 +161,7 @@ class Journal:
                 None if report is None else report.average_px,
                 None if report is None else report.venue_order_id,
                 lane.encode(),
-            )
+            ),
         )
         self._arm()
 
@@ -201,19 +210,23 @@ class Journal:
         the venue, as after a restart.
         """
         self._is_held = True
+        self._results.hold()
 
     def release(self) -> None:
         """The ledger took the event: let go what was kept back."""
         self._is_held = False
-        if self._held_results or self._held_ended:
-            self._results += self._held_results
-            self._ended += self._held_ended
-            self._held_results, self._held_ended = [], []
-            self._arm()
+        self._results.release()
+        held, self._held_ended = self._held_ended, []
+        for told in held:
+            self._tell(told)
+        self._arm()
 
     def _tell(self, ended: _Ended | ActivityRow) -> None:
-        (self._held_ended if self._is_held else self._ended).append(ended)
-        self._arm()
+        if self._is_held:
+            self._held_ended.append(ended)
+        else:
+            self._ended.append(_Line(self._results.mark, ended))
+            self._arm()
 
     def _arm(self) -> None:
         if not self._is_due:
@@ -224,13 +237,19 @@ class Journal:
         """Write a few lines and come back for the rest."""
         self._is_due = False
         self._write(SLICE)
-        if self._ended:
+        if self._can_write():
             self._is_due = True
             self._later(TimeNs(NS_PER_MS), self._drain_slice)
 
     def drain(self) -> None:
-        """Write everything that is left (the engine is stopping)."""
+        """Write everything that may be told by now."""
         self._write(len(self._ended))
+
+    async def finish(self) -> None:
+        """Write everything that is left: nothing more comes. What the ledger has not taken is not
+        told: whoever reads the ledger next finds it there."""
+        await self._results.finish()
+        self.drain()
 
     def give_results(self) -> None:
         """Hand over the results gathered so far.
@@ -239,13 +258,16 @@ class Journal:
         lane of the past is written over a newer one and no claim is open that a newer row of its
         lane has counted.
         """
-        if self._results:
-            results, self._results = self._results, []
-            self._record(results)
+        self._results.give()
+
+    def _can_write(self) -> bool:
+        return bool(self._ended) and self._results.is_taken(self._ended[0].mark)
 
     def _write(self, count: int) -> None:
         self.give_results()
-        rows = [self._row(self._ended.popleft()) for _ in range(min(count, len(self._ended)))]
+        rows: list[ActivityRow] = []
+        while len(rows) < count and self._can_write():
+            rows.append(self._row(self._ended.popleft().told))
         if rows:
             self._log(rows)
             self._at_point(points.LINES_GIVEN)

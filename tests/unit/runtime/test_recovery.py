@@ -17,6 +17,7 @@ from slipstream.domain.ids import FollowerId, IntentId, LeaderId
 from slipstream.domain.order import OrderReport
 from slipstream.domain.outcome import Unknown
 from slipstream.engine.leglife import Leg
+from slipstream.runtime.comeback import Recorder
 from slipstream.runtime.recovery import Recovery
 from slipstream.runtime.restored import Instants
 from slipstream.store.base import ActivityFilter
@@ -44,7 +45,7 @@ class Lives:
         stage.leader_qty, stage._numbers = leader_qty, self.numbers
         stage.fan_out._store = self.store
         stage.journal._log = self.store.log
-        stage.journal._record = self.store.record
+        stage.journal._results._record = Recorder(self.store, lambda *_: None)
         history = await self.store.history(LEADER, fill_count_max=10)
         newest_ms = next(self.numbers)
         self.recovery = Recovery(
@@ -66,7 +67,7 @@ class Lives:
     async def kill(self, *, loses_results: bool = False) -> None:
         """End the process: lines it had not given to the store are gone."""
         if loses_results:
-            self.stage.journal._results.clear()
+            self.stage.journal._results._gathered.clear()
         self.stage.journal.give_results()
         await self.store.flush()
 
@@ -88,7 +89,7 @@ class Lives:
 
     async def told(self) -> list[tuple[int, str, str | None]]:
         """Return (leg, end, reason) of every line; each leg has one."""
-        self.stage.journal.drain()
+        await self.stage.journal.finish()
         lines = await self.lines()
         assert max(Counter(line["key"] for line in lines).values(), default=1) == 1
         return [(line["leg"], line["end"], line["reason"]) for line in lines]
@@ -121,7 +122,7 @@ async def opened(lives: Lives, qty: int = units(4)) -> None:
     stage = await lives.begin()
     await stage.move(qty)
     stage.take_sent()[0].fill()
-    stage.journal.drain()
+    await stage.journal.finish()
 
 
 async def test_an_order_found_filled_is_counted_and_told_once_with_its_evidence(
@@ -251,7 +252,7 @@ async def test_a_fill_that_a_newer_row_of_the_lane_has_counted_is_not_counted_ag
     stage = await lives.begin()
     await stage.move(units(4))
     stage.take_sent()[0].fill()
-    stage.journal._results.clear()  # refused by the database
+    stage.journal._results._gathered.clear()  # refused by the database
     await stage.move(units(6))
     await lives.kill()
     stage = await lives.begin()
