@@ -232,7 +232,11 @@ def _with(rule: SizingRule, count: int = 1, rules: InstrumentRules = FREE_RULES)
     return cohort
 
 
-GATES = [reason for reason in SkipReason.__members__.values() if reason.value < SkipReason.BOOK_MISSING.value]
+GATES = [
+    reason
+    for reason in SkipReason.__members__.values()
+    if reason.value < SkipReason.BOOK_MISSING.value
+]
 
 
 @given(st.sets(st.sampled_from(GATES), min_size=1), st.booleans())
