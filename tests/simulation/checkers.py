@@ -14,10 +14,12 @@ from simulation.lives import Lives
 from simulation.world import Who, World, account_of, agent_key_of
 from slipstream._core import SCALE, TARGET_SCALE
 from slipstream.engine.lane import excess_qty
+from slipstream.engine.leader import LeaderTracker
+from slipstream.runtime.engine import Engine
 from slipstream.telemetry.recount import recount
 
 NOT_COUNTED: Final = "unjudged"
-"""What the recount cannot judge from the logs: an exit bound to the mark, while no book stood."""
+"""What the recount cannot judge from the logs: an order decided on a book the venue falsified."""
 CAP_SLACK: Final = Decimal("1.03")
 """Caps are counted at the price of the plan; fills come at theirs."""
 
@@ -141,6 +143,8 @@ def unquiet(world: World, lives: Lives) -> str | None:
     """Return why the engine is not at rest yet; ``None`` = it is."""
     if not lives.is_up:
         return "no engine is up"
+    if world.engine.store.stats().is_down:
+        return "the database is behind its side log"
     return next(_unrest(world), None)
 
 
@@ -151,20 +155,27 @@ def _unrest(world: World) -> Iterator[str]:
     for supervisor in engine.supervisors:
         if not supervisor.health.is_live.is_set() or supervisor.health.down_since_ns is not None:
             yield f"leader {supervisor.health.leader} is down"
-    for parts in engine.parts.values():
-        if not parts.pipeline.is_running or parts.pipeline.is_busy:
-            yield f"pipeline of {parts.leader} is busy"
-        tracker = parts.pipeline._tracker
-        for symbol in sorted({lane.key.symbol for lane in tracker.account.lanes()}):
-            if not tracker.is_settled(symbol):
-                yield f"fills of {parts.leader} in {symbol} wait for its margin or position"
-        if any(mirror.is_busy for mirror in parts.mirrors):
-            yield f"a mirror of {parts.leader} is busy"
+    yield from _unrest_of_leaders(engine)
     for name, symbol, lane, lot in lanes_of(world):
         if any(lane.unknown_qty) or any(lane.in_flight_qty):
             yield f"{name} {symbol}: an order is out or unknown"
         if excess_qty(lane) >= lot:
             yield f"{name} {symbol}: more is held than wanted"
+
+
+def _unrest_of_leaders(engine: Engine) -> Iterator[str]:
+    for parts in engine.parts.values():
+        if not parts.pipeline.is_running or parts.pipeline.is_busy:
+            yield f"pipeline of {parts.leader} is busy"
+        for symbol in _waiting_symbols(parts.pipeline._tracker):
+            yield f"fills of {parts.leader} in {symbol} wait for its margin or position"
+        if any(mirror.is_busy for mirror in parts.mirrors):
+            yield f"a mirror of {parts.leader} is busy"
+
+
+def _waiting_symbols(tracker: LeaderTracker) -> list[str]:
+    symbols = sorted({lane.key.symbol for lane in tracker.account.lanes()})
+    return [symbol for symbol in symbols if not tracker.is_settled(symbol)]
 
 
 def adrift(world: World) -> list[str]:

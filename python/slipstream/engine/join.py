@@ -16,6 +16,7 @@ from slipstream.domain.intent import LeaderMargin
 from slipstream.engine.account import LeaderAccount
 from slipstream.engine.effects import Effect, EmitIntent, ReadMargin, ReportIncident
 from slipstream.engine.intents import IntentBuilder, closing_part, opening_part
+from slipstream.engine.overtaken import Left
 from slipstream.engine.position import LaneKey, TrackedPosition
 from slipstream.units import NS_PER_MS, TimeNs
 
@@ -95,11 +96,24 @@ class MarginJoin:
         """Take fills that enlarged ``lane`` from ``before`` to what it is."""
         if not self._needs_margin:
             return [self._emit(lane, before, lane.qty, fills, now_ns=now_ns)]
+        return self._park(lane, [Left(fill, fill.signed_qty) for fill in fills], now_ns=now_ns)
+
+    def resume(
+        self, lane: TrackedPosition, left: Sequence[Left], *, now_ns: TimeNs
+    ) -> list[Effect]:
+        """Take what is left of fills that are in ``lane`` and were never mirrored."""
+        if not self._needs_margin:
+            before = lane.qty - sum(each.qty for each in left)
+            fills = [each.fill for each in left]
+            return [self._emit(lane, before, lane.qty, fills, now_ns=now_ns)]
+        return self._park(lane, left, now_ns=now_ns)
+
+    def _park(self, lane: TrackedPosition, left: Sequence[Left], *, now_ns: TimeNs) -> list[Effect]:
         parked = self._parked.get(lane.key)
         if parked is None:
             parked = _Parked(lane, TimeNs(now_ns + MARGIN_DEADLINE_NS))
             self._parked[lane.key] = parked
-        parked.fills += [_Waiting(fill, fill.signed_qty) for fill in fills]
+        parked.fills += [_Waiting(each.fill, each.qty) for each in left]
         return self._release(parked, now_ns=now_ns)
 
     def reduce(

@@ -6,11 +6,14 @@ chain cannot meet puts the position under repair; until that ends its fills are 
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from slipstream._core import PositionSide
 from slipstream.domain.fill import Fill
+from slipstream.domain.ids import FillId
+from slipstream.engine.overtaken import Left, left_of, venue_order
 from slipstream.units import NS_PER_S, Px, Qty, TimeNs
 
 HISTORY_COUNT_MAX: Final = 1024
@@ -94,6 +97,8 @@ class TrackedPosition:
     held: list[Fill] = field(default_factory=list)
     restored_at: tuple[int, int] | None = None
     """The newest fill (time, trade) an earlier process acted on, until the chain was met once."""
+    retold: dict[FillId, Fill] = field(default_factory=dict)
+    """Fills up to ``restored_at`` that an earlier process acted on, as they were read again."""
     _newest_ms: int = -1
     _history: deque[tuple[int, int]] = field(
         default_factory=lambda: deque(maxlen=HISTORY_COUNT_MAX)
@@ -119,11 +124,23 @@ class TrackedPosition:
             fill.signed_qty for fill in self.held if ts_ms is None or fill.id.venue_ts_ms <= ts_ms
         )
 
+    def is_overtaken(self, fill: Fill) -> bool:
+        """Whether an earlier process acted on later fills than this one."""
+        return self.restored_at is not None and venue_order(fill.id) <= self.restored_at
+
     def adopt(self, qty: int, *, ts_ms: int) -> None:
         """Take the venue's word for the position without fills."""
         self.qty = qty
         self.floor_ms = max(self.floor_ms, ts_ms)
         self._history.clear()
+
+    def take_overtaken(self, waiting: Sequence[Fill], qty: int) -> list[Left]:
+        """Return what is left of fills that recorded ones have passed; the position is ``qty``,
+        and counts them."""
+        left = left_of(waiting, self.retold.values(), qty)
+        self.qty, self.restored_at = qty, None
+        self.retold.clear()
+        return left
 
     def set_entry(self, px: Px | None, *, ts_ms: int) -> None:
         """Take the entry price the venue states, unless a newer one is known."""

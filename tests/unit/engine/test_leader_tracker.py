@@ -573,13 +573,24 @@ def test_a_new_symbol_after_a_restart_is_followed_from_zero() -> None:
 def test_increases_that_a_recorded_reduction_overtook_are_mirrored_after_a_restart() -> None:
     tracker = LeaderTracker(LeaderId("whale"), VENUE, ACCOUNT, needs_margin=False)
     key = LaneKey(BTC, PositionSide.NET)
-    overtaken, recorded, later = fill(1, 3, 10), fill(2, -4, 20), fill(3, -1, 20)
+    overtaken, recorded, later = fill(1, 4, 10), fill(2, -4, 20), fill(3, -1, 20)
     tracker.restore({key: 4 * SCALE}, [recorded.id])
     (ask,) = tracker.on_snapshot(snapshot(3, 50), now_ns=0)
     assert isinstance(ask, Backfill)
     told = tracker.on_backfill(BTC, [overtaken, recorded, later], None, now_ns=1)
     assert [shape(intent) for intent in intents(told)] == [
-        (IntentKind.INCREASE, 1, 4),
+        (IntentKind.INCREASE, 2, 4),  # the leader kept half of its 8
         (IntentKind.PARTIAL_CLOSE, 4, 3),
     ]
     assert tracker.next_deadline() is None
+
+
+def test_overtaken_increases_are_mirrored_once_where_the_position_is_as_recorded() -> None:
+    tracker = LeaderTracker(LeaderId("whale"), VENUE, ACCOUNT, needs_margin=True)
+    overtaken, recorded = fill(1, 4, 10), fill(2, -4, 20)
+    tracker.restore({LaneKey(BTC, NET): 4 * SCALE}, [recorded.id])
+    assert tracker.on_snapshot(snapshot(4, 50), now_ns=0) == []
+    assert intents(tracker.on_backfill(BTC, [overtaken, recorded], None, now_ns=1)) == []
+    (late,) = intents(tracker.on_margin_read(snapshot(4, 60), now_ns=2))
+    assert shape(late) == (IntentKind.INCREASE, 2, 4)
+    assert tracker.account.position(BTC) == 4 * SCALE
