@@ -85,6 +85,8 @@ def _judged(
     if account is None or not account.is_whole:
         return "the venue's log does not tell of the leader's wallet"
     newest = max(known, key=lambda each: each.ns)
+    if newest.ns in account.behind_ns:
+        return "the venue's clock had stepped back, and its wallets cannot be told apart by time"
     span = (newest.ns, end_ns)
     return _worth(account, event.symbol, seen, span, told.reference_age_ns_max)
 

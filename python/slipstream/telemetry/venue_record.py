@@ -143,6 +143,7 @@ class LeaderAccount:
 
     ``wallets``: (ns, wallet). ``lanes``: by symbol (ns, signed quantity, entry price).
     ``is_whole``: the log tells what the account began with, and no side was held apart.
+    ``behind_ns``: fills that the venue dated before an earlier one, because its clock stepped.
     """
 
     wallets: list[tuple[int, Decimal]] = field(default_factory=list)
@@ -150,6 +151,8 @@ class LeaderAccount:
         default_factory=lambda: defaultdict(list)
     )
     is_whole: bool = False
+    behind_ns: set[int] = field(default_factory=set)
+    newest_ms: int = 0
 
     def begin(self, line: Line) -> None:
         """Take what the account begins with."""
@@ -164,6 +167,9 @@ class LeaderAccount:
             self.is_whole = False
             return
         ns = line["ns"]
+        if line["at_ms"] < self.newest_ms:
+            self.behind_ns.add(ns)
+        self.newest_ms = max(self.newest_ms, line["at_ms"])
         lane = self.lanes[line["symbol"]]
         if not lane:
             lane.append((0, Decimal(0), Decimal(0)))

@@ -66,3 +66,13 @@ def test_what_the_log_does_not_hold_is_named(missing: str) -> None:
 def test_the_entry_price_may_be_told_with_five_decimals() -> None:
     evidence = with_margin(str(Decimal("1019.00005")))
     assert [each for each in evidence.count().findings if "margin" in each] == []
+
+
+def test_a_venue_whose_clock_stepped_back_is_named() -> None:
+    evidence = with_margin("999")
+    fill = next(line for line in evidence.venue if line.get("trade_id") == "open-1")
+    earlier = fill | {"ns": 99 * MS, "at_ms": 2_000, "trade_id": "earlier", "symbol": "YUSDT"}
+    evidence.venue.insert(1, earlier)
+    found = evidence.count()
+    assert any("clock had stepped back" in each for each in found.findings)
+    assert not any(each.startswith("unexplained: whale") for each in found.findings)
