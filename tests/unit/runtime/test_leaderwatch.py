@@ -1,27 +1,11 @@
 """When a leader's account is read, and when a fill shows that its stream lost it."""
 
+from hand_clock import HandClock
 from slipstream._core import SCALE, PositionSide, Side
 from slipstream.domain.fill import Fill
 from slipstream.domain.ids import FillId, VenueId
 from slipstream.runtime.leaderwatch import LOST_NS, QUIET_NS, READ_NS, LeaderWatch
 from slipstream.units import NS_PER_MS, Px, Qty, TimeNs
-
-
-class HandClock:
-    """A clock that the test moves; the venue's is the same."""
-
-    def __init__(self) -> None:
-        """Begin at one second."""
-        self.at_ns = 1_000_000_000
-
-    def now_ns(self) -> TimeNs:
-        return TimeNs(self.at_ns)
-
-    def wall_us(self) -> int:
-        return self.at_ns // 1_000
-
-    def venue_ms(self) -> int:
-        return self.at_ns // NS_PER_MS
 
 
 def watched() -> tuple[HandClock, LeaderWatch]:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from hand_clock import HandClock
 from slipstream._core import SCALE, PositionSide, Side
 from slipstream.domain.fill import Fill
 from slipstream.domain.ids import FillId, VenueId
@@ -15,20 +16,6 @@ from slipstream.units import Px, Qty, TimeNs
 from slipstream.venues.base import AccountEvent, AccountFeed, AccountSink, FeedDown, FeedUp
 
 UP, DOWN = FeedUp(TimeNs(1)), FeedDown("cut", TimeNs(1))
-
-
-class HandClock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        """Begin at one second."""
-        self.at_ns = 1_000_000_000
-
-    def now_ns(self) -> TimeNs:
-        return TimeNs(self.at_ns)
-
-    def wall_us(self) -> int:
-        return self.at_ns // 1_000
 
 
 class Spoken:
