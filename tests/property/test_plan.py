@@ -207,6 +207,27 @@ def test_a_flip_back_onto_a_busy_side_waits_as_a_pending_opening() -> None:
     assert [(o.leg, o.qty) for o in cohort.again([0], leg=1).orders] == [(1, SCALE)]
 
 
+def test_a_lane_that_waits_gives_nothing_up_and_one_that_gives_up_says_so() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000), is_hedge=True)
+    cohort.fill(cohort.move(units(2)))
+    reduction = cohort.move(units(1)).orders[0]
+    cohort.move(units(-1))
+    cohort.now_ns = 10**10  # the opening on the other side is too old by now
+    plan = cohort.again([0])
+    assert (plan.orders, plan.skips, plan.waiting_rows) == ([], [], [0])
+    assert sum(cohort.table.lane(0, 0).wanted_target) == units(-1)
+    cohort.settle(reduction, reduction.qty)
+    rest = cohort.again([0]).orders
+    assert [(order.side, order.qty) for order in rest] == [(Side.SELL, SCALE)]
+    cohort.settle(rest[0], rest[0].qty)
+    plan = cohort.again([0])
+    assert [(s.reason, s.is_opening, s.wanted_qty) for s in plan.skips] == [
+        (SkipReason.STALE_INTENT, True, -SCALE)
+    ]
+    assert sum(cohort.table.lane(0, 0).wanted_target) == 0
+
+
 def test_an_opening_leg_is_not_planned_before_its_close_is_done() -> None:
     cohort = _filled(_with(_rule()))
     close = cohort.move(units(-2)).orders[0]

@@ -350,16 +350,20 @@ impl<'m> RowPlanner<'_, 'm> {
             return self.move_side(Slot::First, 0, None, Applied::default());
         }
         // At most one order per leg: reductions first; the other side follows when it ends.
+        let before = self.lane;
         let (mut is_waiting, mut first_skip) = (false, None);
         for slot in self.hedge_order()? {
             self.outcome = RowOutcome::default();
+            let wanted = self.lane.tracks;
             self.move_side(slot, 0, None, Applied::default())?;
             if self.outcome.order.is_some() {
                 return Ok(());
             }
             is_waiting |= self.outcome.is_waiting;
             let skip = self.outcome.first_skip.take();
+            let has_given_up = self.lane.tracks != wanted;
             first_skip = match (first_skip, skip) {
+                (_, Some(skip)) if has_given_up => Some(skip),
                 (
                     Some(Skip {
                         reason: SkipReason::NoChange,
@@ -370,6 +374,10 @@ impl<'m> RowPlanner<'_, 'm> {
                 ) => Some(skip),
                 (kept, _) => kept,
             };
+        }
+        if is_waiting {
+            // Nothing is told of a lane that waits, so nothing may be given up either.
+            self.lane = before;
         }
         self.outcome.is_waiting = is_waiting;
         self.outcome.first_skip = first_skip.filter(|_| !is_waiting);
