@@ -280,6 +280,8 @@ class Recovery:
         """Let a leg wait for its lane as it did: a newer event supersedes it."""
         event = self._event(rows[-1], place)
         leg = restored_leg(rows, event, place.member)
+        # How an earlier attempt ended is not how the leg will.
+        leg.end = None
         event.legs[leg.row, leg.index] = leg
         wishes, lane = place.mirror.cohort.wishes, (leg.row, leg.symbol_index)
         state = place.mirror.cohort.table.lane(*lane)

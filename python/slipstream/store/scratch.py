@@ -81,7 +81,7 @@ def _hold_tables(url: str) -> Callable[[], None]:
 
     try:
         connection = psycopg.connect(url)
-        connection.execute("LOCK TABLE intent, activity IN EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE slipstream.intent, slipstream.activity IN EXCLUSIVE MODE")
     except psycopg.Error as error:
         raise StoreError(f"hold a drill's database: {error}") from error
     return connection.close

@@ -15,7 +15,7 @@ from slipstream._core import LaneState
 from slipstream.domain.cohort import CohortCommit, LegRow, LegStatus
 from slipstream.domain.ids import FollowerId, IntentId, LeaderId
 from slipstream.domain.order import OrderReport
-from slipstream.domain.outcome import Unknown
+from slipstream.domain.outcome import NotSent, Unknown
 from slipstream.engine.leglife import Leg
 from slipstream.runtime.comeback import Recorder
 from slipstream.runtime.recovery import Recovery
@@ -394,6 +394,18 @@ async def test_an_exit_that_was_tried_again_and_again_goes_on(lives: Lives) -> N
     assert stage.position() == units(1)
     assert [each[:2] for each in await lives.told()] == [(0, "filled"), (0, "filled")]
     assert [order["attempt"] for order in (await lives.lines())[-1]["orders"]] == [0, 1, 2, 3, 4]
+
+
+async def test_an_exit_that_was_refused_and_goes_on_ends_as_what_it_became(lives: Lives) -> None:
+    await opened(lives)
+    await lives.stage.move(units(1))
+    lives.stage.take_sent()[0].answer(NotSent("CONNECTION_LOST"))
+    await lives.kill()
+    stage = await lives.begin(late_ms=10**9)
+    (again,) = stage.take_sent()
+    again.fill()
+    assert stage.position() == units(1)
+    assert (await lives.told())[-1][:2] == (0, "filled")
 
 
 async def test_what_is_not_sent_to_a_venue_needs_no_asking(lives: Lives) -> None:
