@@ -193,6 +193,22 @@ class LeaderTracker:
         self.account.set_mark(symbol, px)
         return []
 
+    def unpriced(self) -> list[str]:
+        """Return the symbols with a doubted position and no price that its change could have."""
+        return sorted(
+            {
+                lane.key.symbol
+                for lane in self.account.lanes()
+                if lane.repair is not None and self._px_of(lane) is None
+            }
+        )
+
+    def on_price(self, symbol: str, px: Px) -> None:
+        """Take what a symbol trades at, for positions no fill or mark ever gave a price."""
+        for lane in self.account.lanes(symbol):
+            if lane.last_px is None:
+                lane.last_px = px
+
     def on_backfill(
         self, symbol: str, fills: Sequence[Fill], cursor: str | None, *, now_ns: TimeNs
     ) -> list[Effect]:
@@ -458,7 +474,7 @@ class LeaderTracker:
         target = repair.qty - sum(fill.signed_qty for fill in included)
         reduced = target if before * target > 0 else 0
         is_reduction = abs(reduced) < abs(before)
-        px = self.account.mark(key.symbol) or lane.last_px or lane.entry_px
+        px = self._px_of(lane)
         effects: list[Effect] = []
         if is_reduction and px is None:
             detail = f"{key.symbol}: fell from {before} to {reduced} and no price is known"
@@ -488,6 +504,9 @@ class LeaderTracker:
             return False
         lane.qty, lane.is_known = began, True
         return True
+
+    def _px_of(self, lane: TrackedPosition) -> Px | None:
+        return self.account.mark(lane.key.symbol) or lane.last_px or lane.entry_px
 
     def _ask_again(self, lane: TrackedPosition, repair: Repair, *, now_ns: TimeNs) -> list[Effect]:
         repair.attempt += 1

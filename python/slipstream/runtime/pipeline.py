@@ -426,7 +426,18 @@ class Pipeline:
             self._journal.incident("POSITION_READ_FAILED", detail=f"{reason}: {error}")
             return False
         self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
+        self._price_doubted()
         return True
+
+    def _price_doubted(self) -> None:
+        """Follow the books of positions that may have fallen and have no price yet."""
+        for symbol in self._tracker.unpriced():
+            if symbol not in self._hub.instruments:
+                continue
+            self._hub.books.subscribe(symbol)
+            best = self._hub.books.best(symbol)
+            if best is not None:
+                self._tracker.on_price(symbol, best.mid_px)
 
     async def _backfill(self, symbol: str, reason: str) -> bool:
         try:

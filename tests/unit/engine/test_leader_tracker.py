@@ -1,6 +1,7 @@
 """The leader tracker, case by case. Positions in whole units for the eye; prices are 100."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -594,3 +595,18 @@ def test_overtaken_increases_are_mirrored_once_where_the_position_is_as_recorded
     (late,) = intents(tracker.on_margin_read(snapshot(4, 60), now_ns=2))
     assert shape(late) == (IntentKind.INCREASE, 2, 4)
     assert tracker.account.position(BTC) == 4 * SCALE
+
+
+def test_a_position_that_fell_unseen_is_mirrored_once_it_has_a_price() -> None:
+    tracker = restarted({LaneKey(BTC, NET): 5 * SCALE}, [])
+    gone = replace(snapshot(0, 40), positions=())
+    tracker.on_snapshot(gone, now_ns=0)
+    assert tracker.unpriced() == [BTC]
+    now_ns = HISTORY_LAG_NS + 1
+    tracker.on_backfill(BTC, [], None, now_ns=now_ns)
+    assert incidents(tracker.on_snapshot(gone, now_ns=now_ns)) == ["position_unpriced"]
+    tracker.on_price(BTC, PX)
+    assert tracker.unpriced() == []
+    (close,) = intents(tracker.on_snapshot(gone, now_ns=now_ns))
+    assert shape(close) == (IntentKind.FULL_CLOSE, 5, 0)
+    assert close.px == PX
