@@ -27,7 +27,6 @@ BOOT_PAUSE_S: Final = 1.0
 class DyingStore(MemoryStore):
     """A store whose process may end: from then on nothing is done and nobody is told."""
 
-    is_dead = False
     on_lines: Callable[[Sequence[ActivityRow]], None] = staticmethod(lambda _: None)
 
     def _carry_out(self, work: Any, future: asyncio.Future[Any]) -> None:  # noqa: ANN401

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from simulation.memory_side import SideDisk
 from simulation.virtual_loop import EPOCH_US, START_NS
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult, LegRow, LegStatus
 from slipstream.domain.ids import FollowerId, IntentId, LeaderId
@@ -68,6 +69,9 @@ class Ledger:
     """When each intent's rows were last written (ms since the epoch); in the order of the first
     time, as the ledger's own sequence."""
 
+    side: SideDisk = field(default_factory=SideDisk)
+    """The side log beside it."""
+
     def touch(self, name: IntentId, wall_ms: int) -> None:
         """An intent is worked on now."""
         self.worked_on[name] = wall_ms
@@ -106,9 +110,10 @@ class MemoryStore:
         self.ledger = ledger or Ledger()
         self._refusal: str | None = None
         self._held: list[ActivityRow] = []
+        self._due_ns = 0
         self.commits: list[tuple[int, set[str]]] = []
         """(instant asked, followers) of every cohort."""
-        self.is_closed = False
+        self.is_closed = self.is_dead = False
 
     @property
     def refusal(self) -> str | None:
@@ -127,7 +132,10 @@ class MemoryStore:
         if self.is_closed:
             future.set_exception(StoreError("the store is closed"))
             return future
-        self._loop.call_after_ns(self._delay_ns, self._carry_out, work, future)
+        # One after another, in the order of the calls, however fast the database is by then.
+        now_ns = self._loop.now_ns
+        self._due_ns = max(self._due_ns, now_ns + self._delay_ns)
+        self._loop.call_after_ns(self._due_ns - now_ns, self._carry_out, work, future)
         return future
 
     def _carry_out(self, work: "Callable[[], _T]", future: asyncio.Future[_T]) -> None:
@@ -138,7 +146,7 @@ class MemoryStore:
         if future.done():
             return
         if refusal is not None:
-            future.set_exception(StoreError(refusal))
+            future.set_exception(StoreError(refusal, is_unavailable=True))
             # As a driver's future that nobody awaits: told by whoever does.
             future.exception()
         else:
@@ -238,7 +246,7 @@ class MemoryStore:
             StoreError: lines wait in memory.
         """
         if self._held:
-            raise StoreError(str(self._refusal))
+            raise StoreError(str(self._refusal), is_unavailable=True)
 
     async def open_legs(self, leader: LeaderId) -> list[OpenLeg]:
         """Return claims without a known outcome."""
@@ -402,14 +410,18 @@ class MemoryStore:
         """Iterate over the log; only the filters the simulations use.
 
         Raises:
-            NotImplementedError: any filter but ``kind`` and ``reason``.
+            NotImplementedError: any filter but ``kind``, ``reason`` and ``limit``.
         """
-        if wanted != ActivityFilter(kind=wanted.kind, reason=wanted.reason):
-            raise NotImplementedError("kind and reason only")
-        for entry in list(self.ledger.log):
-            is_kind = wanted.kind in (None, entry.kind)
-            if is_kind and wanted.reason in (None, entry.reason):
-                yield entry
+        kind, reason, limit = wanted.kind, wanted.reason, wanted.limit
+        if wanted != ActivityFilter(kind=kind, reason=reason, limit=limit):
+            raise NotImplementedError("kind, reason and limit only")
+        found = [
+            entry
+            for entry in self.ledger.log
+            if kind in (None, entry.kind) and reason in (None, entry.reason)
+        ]
+        for entry in found if limit is None else found[len(found) - min(limit, len(found)) :]:
+            yield entry
 
     async def verify_chain(self) -> ChainReport:
         """There is no chain in memory."""

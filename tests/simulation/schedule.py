@@ -281,6 +281,7 @@ class Run:
             level_count=24,
         )
         self.world.quote_s = 0.25
+        self.world.has_side_log = True
         for symbol, notional in plan.depth.items():
             self.world.market(symbol, level_notional=notional)
         self.lives = Lives(self.world)

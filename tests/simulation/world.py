@@ -40,6 +40,7 @@ from slipstream.runtime.opening import assemble
 from slipstream.runtime.session import session_payload
 from slipstream.runtime.signing import Deliver, SigningThread
 from slipstream.runtime.wiring import Options, Wiring
+from slipstream.store.base import Store
 from slipstream.store.sidelog import SidelogStore
 from slipstream.units import SCALE
 from slipstream.venues.base import SignJob
@@ -209,6 +210,8 @@ class World:
         self.options = Options()
         self.quote_s: float | None = None
         """Seconds between two changes of a book; ``None`` = as the venue's process does it."""
+        self.has_side_log = False
+        """Whether claims go on beside a ledger that takes none; writes go one by one then."""
         self.failures: dict[FollowerId, str] = {}
         self.sent: dict[str, list[tuple[int, bytes]]] = {}
         """What ``orders`` returned at the end of a run."""
@@ -336,13 +339,7 @@ class World:
         """Build the engine as ``open_engine`` does, on this world's store and signing."""
         config = self.config()
         signing = cast("SigningThread", InlineSigning(self.clock))
-        store = SidelogStore(
-            self.store,
-            MemorySide(self.loop, self.store.ledger.side, self.store),
-            wall_ms=lambda: self.clock.wall_us() // 1_000,
-            clock_ns=self.clock.now_ns,
-        )
-        await store.carry_over()
+        store = await self._open_store()
         wiring = Wiring(
             config,
             keys(),
@@ -355,6 +352,19 @@ class World:
         self.engine = await assemble(wiring, lambda _: None)
         payload = session_payload(config, self.engine.hubs)
         store.log([ActivityRow(self.engine.wall_ms(), "session", payload=payload)])
+
+    async def _open_store(self) -> Store:
+        """Return the ledger, with a side log where the world has one, as the daemon's has."""
+        if not self.has_side_log:
+            return self.store
+        store = SidelogStore(
+            self.store,
+            MemorySide(self.loop, self.store.ledger.side, self.store),
+            wall_ms=lambda: self.clock.wall_us() // 1_000,
+            clock_ns=self.clock.now_ns,
+        )
+        await store.carry_over()
+        return store
 
     async def start(self) -> None:
         """Open the venue and the engine, and wait until leaders are followed."""

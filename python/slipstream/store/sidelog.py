@@ -11,6 +11,7 @@ Nothing is read while records wait: half a ledger is no ledger to build a pipeli
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -63,12 +64,16 @@ class SidelogStore:
         wall_ms: Callable[[], int],
         tell: Callable[[str, str], None] = _ignore,
         settings: SideSettings | None = None,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        """Keep the partners; ``open`` replays what was left. ``tell`` takes (kind, detail)."""
+        """Keep the partners; ``carry_over`` replays what was left. ``tell`` takes (kind, detail).
+        ``clock_ns`` bounds nothing: it says how long things took."""
         self._inner = inner
         self._side = side
         self._settings = settings or SideSettings()
-        self._queue = SideQueue(inner, side, wall_ms=wall_ms, tell=tell, settings=self._settings)
+        self._queue = SideQueue(
+            inner, side, wall_ms=wall_ms, tell=tell, settings=self._settings, clock_ns=clock_ns
+        )
 
     @classmethod
     async def open(
@@ -89,11 +94,19 @@ class SidelogStore:
         side = await SideThread.open(path, size=size)
         store = cls(inner, side, wall_ms=wall_ms, tell=tell, settings=settings)
         try:
-            await store._queue.carry_over()
+            await store.carry_over()
         except BaseException:
             await side.close()
             raise
         return store
+
+    async def carry_over(self) -> None:
+        """Replay what an earlier process left; once, before anything is asked.
+
+        Raises:
+            StoreError: the database does not take it.
+        """
+        await self._queue.carry_over()
 
     @property
     def is_down(self) -> bool:

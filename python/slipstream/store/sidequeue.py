@@ -6,7 +6,6 @@ last. Callbacks on the loop, no task on the way of a commit.
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,7 +82,7 @@ class SideQueue:
         wall_ms: Callable[[], int],
         tell: Callable[[str, str], None],
         settings: SideSettings,
-        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        clock_ns: Callable[[], int],
     ) -> None:
         """Keep the partners; ``carry_over`` replays what was left."""
         self._inner = inner
