@@ -30,18 +30,13 @@ FAILED_ONCE: Final[dict[str, int]] = {
     "a result beside a refused claim, a second schedule": 387,
     "a result beside a refused claim, a third schedule": 350,
     "a flip's opening leg was told as superseded by an exit before it": 294,
+    "in hedge mode, what was given up beside an exit that waits went untold": 189,
+    "a lane was told as a result left it that the ledger had refused": 231,
+    "a result that the ledger refused, told before and after a restart": 686,
+    "an event that the ledger refused was in a lane that was told": 72,
+    "an order stayed unknown after a crash as its cohort was planned": 69,
+    "a leader's fills were taken in another order than they happened": 169,
 }
-OPEN: Final[dict[int, str]] = {
-    69: "an order stays unknown after a crash as its cohort was planned",
-    72: "unexplained",
-    169: "unexplained",
-    # Hedge mode: an opening given up beside the other side's exit that waits is not told of.
-    189: "unexplained",
-    231: "unexplained",
-}
-"""Schedules with a finding that nobody has explained yet; to be emptied, never to be added to
-without a name for what is wrong. ``unexplained``: what was given up or a target computed again
-differs between the log and the recount; no order and no position is wrong."""
 TESTS: Final = Path(__file__).parents[1]
 
 
@@ -62,12 +57,8 @@ def simulate(tmp_path: Path, *arguments: str) -> tuple[int, dict[str, Any], str]
 @pytest.mark.timeout(900)
 def test_the_promises_hold_in_five_hundred_schedules(tmp_path: Path) -> None:
     status, counts, said = simulate(tmp_path, "--seeds", str(SCHEDULES), "--jobs", "2")
-    failed = {int(seed): findings for seed, findings in counts["failed"].items()}
-    assert failed.keys() <= OPEN.keys(), said
-    assert status == bool(failed), said
-    for seed, findings in failed.items():
-        if OPEN[seed] == "unexplained":
-            assert [each for each in findings if not each.startswith(OPEN[seed])] == [], said
+    assert counts["failed"] == {}, said
+    assert status == 0, said
     assert counts["schedules"] == SCHEDULES
     assert counts["with_crash"] * 3 >= SCHEDULES
     missing = set(FIELD_KINDS) - LEFT_OUT - counts["faults"].keys()
