@@ -119,5 +119,13 @@ def _row(line: _Line) -> ActivityRow:
         follower=None if follower is None else FollowerId(follower),
         intent_id=None if intent_id is None else IntentId(intent_id),
         reason=reason,
-        payload=msgspec.json.decode(payload, type=dict[str, object]),
+        payload=_payload(payload),
     )
+
+
+def _payload(text: str) -> dict[str, object]:
+    """Return a payload; one that is no strict JSON (a number that is none) is kept as its text."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except msgspec.MsgspecError:
+        return {"text": text}

@@ -7,7 +7,7 @@ last. Callbacks on the loop, no task on the way of a commit.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -16,7 +16,7 @@ from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
 from slipstream.errors import StoreError
 from slipstream.store.base import CommitResult, ControlRow, RecordResult, Store, StoreStats
 from slipstream.store.sideasked import Asked, ends_of
-from slipstream.store.sidecodec import Entry, decode_entry, encode_entry
+from slipstream.store.sidecodec import Entry, Lines, decode_entry, encode_entry
 from slipstream.store.sidefile import SIDE_FILE_SIZE
 from slipstream.store.sidereplay import Kept, Replayer
 from slipstream.store.sidethread import Side
@@ -26,6 +26,7 @@ DOWN: Final = "LEDGER_DOWN"
 BACK: Final = "LEDGER_BACK"
 FAILED: Final = "SIDELOG_FAILED"
 STUCK: Final = "SIDELOG_STUCK"
+REFUSED: Final = "LINE_REFUSED"
 
 SLOW_WAIT_NS: Final = 500 * NS_PER_MS
 _LINE_DELAY_S: Final = 0.05
@@ -326,11 +327,11 @@ class SideQueue:
         self._waiting.clear()
         entries: list[Entry] = []
         texts: list[bytes] = []
-        lines = self._take_lines()
-        for start in range(0, len(lines), _LINE_GROUP_COUNT):
-            group = tuple(lines[start : start + _LINE_GROUP_COUNT])
+        lines: list[ActivityRow] = []
+        for group, text in self._encoded(self._take_lines()):
+            lines += group
             entries.append(group)
-            texts.append(encode_entry(group))
+            texts.append(text)
         kept: list[Asked] = []
         for each in asked:
             if each.is_read:
@@ -358,6 +359,27 @@ class SideQueue:
         lines = self._lines[:count]
         del self._lines[:count]
         return lines
+
+    def _encoded(self, lines: Sequence[ActivityRow]) -> Iterator[tuple[Lines, bytes]]:
+        """Yield lines in groups with their texts; a line that has none is dropped and told of."""
+        size = _LINE_GROUP_COUNT if len(lines) > 1 else 1
+        for start in range(0, len(lines), size):
+            group = tuple(lines[start : start + size])
+            try:
+                text = encode_entry(group)
+            except StoreError as error:
+                if len(group) > 1:
+                    yield from (each for row in group for each in self._encoded((row,)))
+                else:
+                    self._drop(group[0], error)
+            else:
+                yield group, text
+
+    def _drop(self, row: ActivityRow, error: StoreError) -> None:
+        """Give up a line that nothing can hold: it must not keep claims from being written."""
+        self._state.lost_count += 1
+        _LOGGER.error("event=journal_row_refused kind=%r error=%s", row.kind, error)
+        self._report(REFUSED, f"a line of kind {row.kind!r} was dropped: {error}")
 
     @property
     def _is_roomy(self) -> bool:

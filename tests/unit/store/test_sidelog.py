@@ -14,6 +14,7 @@ import pytest_asyncio
 from slipstream.domain.cohort import ActivityRow, CohortCommit
 from slipstream.errors import StoreError
 from slipstream.store.base import ActivityFilter, ControlRow
+from slipstream.store.sidecodec import decode_entry, encode_entry
 from slipstream.store.sidelog import SidelogStore
 from slipstream.store.sidequeue import SideSettings
 from slipstream.store.sidethread import Side
@@ -383,6 +384,7 @@ import asyncio, sys
 from pathlib import Path
 from unit.store.faulty_store import FaultyStore
 from unit.store.store_rows import cohort
+from slipstream.store.sidecodec import decode_entry, encode_entry
 from slipstream.store.sidelog import SidelogStore
 from slipstream.store.sqlite import SqliteStore
 
@@ -428,3 +430,39 @@ def run_and_kill(url: str, path: Path, acknowledged: int) -> int:
                 child.send_signal(signal.SIGKILL)
                 break
         return max([last, *(int(each) for each in child.stdout.read().split())])
+
+
+async def test_a_line_that_nothing_can_hold_keeps_nobody_waiting(stage: Stage) -> None:
+    stage.database.mode = "refuse"
+    assert (await stage.store.commit(cohort(1))).is_sidelogged
+    poison = ActivityRow(2**70, "leg", LEADER, payload={"number": 2})
+    stage.store.log([line(1), poison, line(3)])
+    async with asyncio.timeout(5):
+        assert (await stage.store.commit(cohort(2))).is_sidelogged
+        await stage.store.flush()
+    assert stage.store.stats().journal_lost_count == 1
+    assert stage.told.count("LINE_REFUSED") == 1
+    await stage.back()
+    assert "SIDELOG_STUCK" not in stage.told
+    found = await stage.lines()
+    assert [each for each in found if "number" in each] == ['{"number":1}', '{"number":3}']
+    assert "LINE_REFUSED" in found
+
+
+async def test_a_line_that_the_database_refuses_is_given_up_in_the_replay(stage: Stage) -> None:
+    stage.database.mode = "refuse"
+    assert (await stage.store.commit(cohort(1))).is_sidelogged
+    stage.store.log([line(1), line(2**63 - 1), ActivityRow(2**63, "leg", LEADER), line(3)])
+    async with asyncio.timeout(5):
+        await stage.store.flush()
+        await stage.back()
+    assert "SIDELOG_STUCK" not in stage.told
+    assert stage.store.stats().journal_lost_count == 1
+    assert '{"number":3}' in await stage.lines()
+
+
+def test_a_payload_that_is_no_json_is_read_back_as_its_text() -> None:
+    row = ActivityRow(1, "leg", LEADER, payload={"odd": {1: float("nan")}})
+    (found,) = cast("tuple[ActivityRow]", decode_entry(encode_entry((row,))))
+    assert found.ts_ms == 1
+    assert "odd" in str(found.payload)
