@@ -44,6 +44,9 @@ class LeaderEvent:
     reads: tuple[tuple[str, int], ...]
     """(what a reading of positions told, its venue time in ms), for changes without a fill."""
 
+    life: int
+    """Which life of the engine told of it first."""
+
     @property
     def is_flip(self) -> bool:
         """Whether the leader went through zero."""
@@ -103,7 +106,7 @@ class LaneLine:
     ``had_order``: whether the leg ever asked for something. ``missed_qty``: what it did not build
     or close. ``raised_qty``: by how much its opening order was more than wanted. ``is_reset``:
     targets were set beside the leader's events. ``newest``: the event the numbers include, ``None``
-    before there was one.
+    before there was one. ``life``: which life of the engine wrote it.
     """
 
     seq: int
@@ -120,6 +123,7 @@ class LaneLine:
     is_recovered: bool
     is_unknown: bool
     is_reset: bool
+    life: int
 
 
 class Activity:
@@ -150,6 +154,7 @@ class Activity:
         self.overflows: set[tuple[str, str]] = set()
         """(intent, follower) that a number too large kept as they were."""
         self.unmirrored: set[FillName] = set()
+        self._life = 0
         self._unknown: dict[LegKey, set[OrderKey]] = {}
         self._leader_by_lane: dict[Lane, str] = {}
         for line in lines:
@@ -185,6 +190,7 @@ class Activity:
         return next((each for each in leaders if (each, lane[1]) in self.chains), leaders[0])
 
     def _take_session(self, payload: Line) -> None:
+        self._life += 1
         self.followers.update(payload["followers"])
         for follower, each in payload["followers"].items():
             for leader, settings in each["mirrors"].items():
@@ -212,6 +218,7 @@ class Activity:
             None if margin is None else Decimal(margin),
             tuple(_fill_name(each) for each in names if each[3] != "position-read"),
             tuple((each[4], int(each[5])) for each in names if each[3] == "position-read"),
+            self._life,
         )
         self.events[intent_id] = event
         chain.append(event)
@@ -286,6 +293,7 @@ class Activity:
             payload.get("recovered", False),
             payload.get("end") == "unknown",
             is_reset,
+            self._life,
         )
 
     def _take_order(self, line: Line, order: Line, *, is_first: bool) -> OrderKey:

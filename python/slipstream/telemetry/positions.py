@@ -224,7 +224,11 @@ def _index_of(line: LaneLine, told: Activity, walk: _Walk) -> int | None:
     if line.newest is None:
         return -1
     event = told.events.get(line.newest)
-    return None if event is None or event not in walk.chain[event.index :][:1] else event.index
+    if event is None or event not in walk.chain[event.index :][:1]:
+        return None
+    # An event that only a later life told of was planned and lost, then met again, perhaps
+    # with less left of it: its name is made of the same fills.
+    return None if event.life > line.life else event.index
 
 
 def _miss_of(place: int, line: LaneLine, told: Activity, sizing: Line) -> _Miss | None:

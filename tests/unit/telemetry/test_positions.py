@@ -342,6 +342,22 @@ def _hedged(evidence: Evidence) -> None:
     evidence.activity[2]["payload"]["position_side"] = "LONG"
 
 
+def _planned_otherwise(evidence: Evidence) -> None:
+    """Let the open be told after its legs, which planned it larger than it became."""
+    for place in (3, 4):
+        evidence.activity[place]["payload"].update(exact_target="7", target="7", position="7")
+    evidence.activity.insert(4, evidence.activity.pop(2))
+
+
+def test_an_event_that_was_lost_with_the_process_may_be_less_when_it_is_met_again() -> None:
+    evidence = Evidence()
+    _planned_otherwise(evidence)
+    assert counts(evidence.count())[3] >= 1
+    evidence.activity.insert(4, copy.deepcopy(evidence.activity[0]))
+    found = evidence.count()
+    assert (counts(found), found.unjudged) == (CLEAN, 2)
+
+
 @pytest.mark.parametrize("spoil", [_never_durable, _hedged])
 def test_numbers_that_cannot_be_followed_are_named(spoil: Callable[[Evidence], None]) -> None:
     evidence = Evidence()
