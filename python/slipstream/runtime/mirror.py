@@ -36,6 +36,9 @@ from slipstream.runtime.waiting import Later, WaitingLanes
 from slipstream.transport.clock import Clock
 from slipstream.units import TimeNs
 
+STOPPED = "ENGINE_STOPPED"
+"""Why a leg ends that still waited when the engine was stopped in order."""
+
 
 class Mirror:
     """One cohort in motion."""
@@ -393,6 +396,7 @@ class Mirror:
             # What the ledger did not take never was: it is planned again from the leader's history.
             is_claimed = leg.event is not self._unclaimed
             if is_claimed and (leg.attempts or not leg.is_opening):
+                leg.reason = leg.reason or STOPPED
                 self._end(leg)
         out = {leg.current.request.client_order_id: leg.member.follower for leg in self._in_flight}
         out |= {each.client_order_id: each.follower for each in self.resolver.unresolved()}

@@ -353,6 +353,15 @@ async def test_a_close_that_waited_for_an_unknown_opening_is_sent_at_any_age(
     assert await lives.told() == [(0, "filled", "RECOVERED"), (0, "filled", None)]
 
 
+async def test_a_close_that_waits_when_the_engine_stops_says_so(lives: Lives) -> None:
+    stage = await lives.begin()
+    await lives.move(units(4))
+    await lives.move(0)
+    assert len(stage.take_sent()) == 1
+    stage.mirror.end_unfinished()
+    assert await lives.told() == [(0, "skipped", "ENGINE_STOPPED")]
+
+
 async def test_an_increase_that_waited_is_too_old_and_given_up(lives: Lives) -> None:
     stage = await lives.begin()
     await stage.move(units(4))
