@@ -7,6 +7,7 @@ which may let a waiting target, a flip's opening leg or the rest of a reduction 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from slipstream._core import SkipReason
 from slipstream.domain.ids import FollowerId
@@ -38,6 +39,10 @@ from slipstream.units import TimeNs
 
 STOPPED = "ENGINE_STOPPED"
 """Why a leg ends that still waited when the engine was stopped in order."""
+
+_NOTHING_TO_ORDER: Final = frozenset(
+    {SkipReason.BELOW_LOT, SkipReason.NO_CHANGE, SkipReason.DIRECTION}
+)
 
 
 class Mirror:
@@ -187,8 +192,10 @@ class Mirror:
             self._supersede(leg)
         for leg in planned.ended:
             self._end(leg)
-            # In hedge mode an opening may take the lane from the other side's close.
-            if leg.is_opening and planned.event.number is not None:
+            # In hedge mode an opening may take the lane from the other side's close; and what is
+            # held on the other side of a target is no part of a reduction of the leader's.
+            is_left = leg.is_opening or leg.reason in _NOTHING_TO_ORDER
+            if is_left and planned.event.number is not None:
                 self._waiting.go_on(leg)
             else:
                 self._waiting.let_go(leg)
