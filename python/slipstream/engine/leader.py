@@ -94,7 +94,7 @@ class LeaderTracker:
         for fill_id in fill_ids:
             self._seen.add(fill_id)
             for lane in self.account.lanes(fill_id.symbol):
-                lane.restored_at = max(lane.restored_at or (0, 0), venue_order(fill_id))
+                lane.restored_at = max(lane.restored_at or (0, 0, False), venue_order(fill_id))
             closed, opened = closed_part_of(fill_id), opened_part_of(fill_id)
             if closed is not None and closed[0] not in self._seen:
                 self._half_done[closed[0]] = closed[1]
@@ -544,5 +544,5 @@ class LeaderTracker:
         )
 
 
-def _venue_order(fill: Fill) -> tuple[int, int]:
+def _venue_order(fill: Fill) -> tuple[int, int, bool]:
     return venue_order(fill.id)

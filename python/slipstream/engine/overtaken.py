@@ -19,10 +19,11 @@ class Left(NamedTuple):
     qty: int
 
 
-def venue_order(fill_id: FillId) -> tuple[int, int]:
-    """Return by what fills of one symbol are put in order: venue time, then trade."""
-    number = fill_id.trade_id.partition("/")[0]
-    return fill_id.venue_ts_ms, int(number) if number.isdecimal() else 0
+def venue_order(fill_id: FillId) -> tuple[int, int, bool]:
+    """Return by what fills of one symbol are put in order: venue time, then trade; of a trade
+    through zero, what it closed and then what it opened."""
+    number, _, part = fill_id.trade_id.partition("/")
+    return fill_id.venue_ts_ms, int(number) if number.isdecimal() else 0, part == "open"
 
 
 def left_of(waiting: Sequence[Fill], recorded: Iterable[Fill], after: int) -> list[Left]:

@@ -95,8 +95,8 @@ class TrackedPosition:
     statement: Statement | None = None
     repair: Repair | None = None
     held: list[Fill] = field(default_factory=list)
-    restored_at: tuple[int, int] | None = None
-    """The newest fill (time, trade) an earlier process acted on, until the chain was met once."""
+    restored_at: tuple[int, int, bool] | None = None
+    """Where in ``venue_order`` an earlier process had come, until the chain was met once."""
     retold: dict[FillId, Fill] = field(default_factory=dict)
     """Fills up to ``restored_at`` that an earlier process acted on, as they were read again."""
     _newest_ms: int = -1

@@ -563,6 +563,20 @@ def test_after_a_restart_a_flip_that_only_closed_goes_on_to_open() -> None:
     assert done.on_backfill(BTC, [whole], "1", now_ns=1) == []
 
 
+def test_after_a_restart_what_a_flip_opened_comes_after_what_it_closed() -> None:
+    (close,) = intents(started(4, needs_margin=True).on_fills([fill(1, -9, 20)], now_ns=5))
+    tracker = restarted({LaneKey(BTC, NET): 0}, [item.id for item in close.fills])
+    tracker.on_snapshot(snapshot(-2, 40), now_ns=0)
+    later = [fill(2, 4, 30), fill(3, -1, 35)]
+    told = tracker.on_backfill(BTC, [fill(1, -9, 20), *later], "3", now_ns=1)
+    assert [shape(intent) for intent in intents(told)] == [
+        (IntentKind.OPEN, 0, -5),
+        (IntentKind.PARTIAL_CLOSE, -5, -1),
+        (IntentKind.INCREASE, -1, -2),
+    ]
+    assert tracker.is_settled(BTC)
+
+
 def test_a_new_symbol_after_a_restart_is_followed_from_zero() -> None:
     tracker = restarted({}, [])
     empty = snapshot(0, 10)
