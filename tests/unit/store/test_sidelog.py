@@ -86,7 +86,8 @@ async def stage(url: str, tmp_path: Path) -> AsyncIterator[Stage]:
     await opened.open()
     yield opened
     opened.database.release(is_taking=True)
-    await opened.store.close()
+    async with asyncio.timeout(60):  # a close that hangs is to be found here, not by somebody
+        await opened.store.close()
 
 
 def line(number: int) -> ActivityRow:
