@@ -247,6 +247,23 @@ def test_a_one_way_leader_uses_the_side_of_its_sign_on_a_hedge_follower() -> Non
     assert cohort.table.lane(0, 0).position_qty == (0, -2 * SCALE)
 
 
+@pytest.mark.parametrize("px", [None, 100 * SCALE])
+def test_an_opening_that_is_out_elsewhere_takes_margin_by_the_price_it_was_restored_with(
+    px: int | None,
+) -> None:
+    cohort = Cohort()
+    cohort.add(ratio(1_000_000))
+    order = cohort.move(units(2)).orders[0]
+    lane = cohort.table.lane(0, 0)
+    cohort.settle(order, order.qty)
+    cohort.table.restore_lane(0, 7, lane)
+    if px is not None:
+        cohort.table.note_reference(7, px)
+    plan = cohort.move(units(3))
+    assert [each.reason.code for each in plan.skips] == (["OVERFLOW"] if px is None else [])
+    assert len(plan.orders) == (px is not None)
+
+
 lane_numbers = st.integers(-(2**63), 2**63 - 1)
 target_numbers = st.integers(-(2**127), 2**127 - 1)
 

@@ -36,6 +36,7 @@ FAILED_ONCE: Final[dict[str, int]] = {
     "an event that the ledger refused was in a lane that was told": 72,
     "an order stayed unknown after a crash as its cohort was planned": 69,
     "a leader's fills were taken in another order than they happened": 169,
+    "an order left unknown had no price, and openings beside it did not fit": 1062,
 }
 TESTS: Final = Path(__file__).parents[1]
 

@@ -202,6 +202,11 @@ class Recovery:
 
     def _take_claim(self, claim: _Claim) -> None:
         row, place = claim.row, claim.place
+        px = row.reference_px or row.limit_px
+        if px:
+            # Until its symbol is planned again or has a mark, this is what its margin is taken by.
+            cohort = place.mirror.cohort
+            cohort.table.note_reference(cohort.symbol_index(row.symbol), px)
         event = self._event(row, place)
         leg = restored_leg(claim.rows, event, place.member)
         leg.reason, leg.end, leg.is_counted = REASON, None, claim.is_counted

@@ -154,6 +154,17 @@ impl PyFollowerTable {
         Ok(())
     }
 
+    /// Notes a price that values a symbol's positions as long as it has no mark.
+    fn note_reference(&mut self, symbol_index: u32, px: i64) -> PyResult<()> {
+        if px <= 0 {
+            let message =
+                format!("reference of symbol {symbol_index}: expected above 0, found {px}");
+            return Err(CoreError::new_err(message));
+        }
+        self.inner.note_reference(symbol_index, Px(px));
+        Ok(())
+    }
+
     fn lane(&self, row: i64, symbol_index: u32) -> PyResult<PyLaneState> {
         let row = row_of(row, self.inner.len())?;
         Ok(PyLaneState {
