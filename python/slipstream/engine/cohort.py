@@ -312,6 +312,9 @@ class Cohort:
         # What stands beside the leader's events opens nothing: no price of the leader bounds it.
         for row in plan.pending_open_rows if event.number is not None else ():
             leg = event.legs.get((row, 1)) or self._leg(event, row, 1)
+            if leg.is_told:
+                # It has had its end: what is still wanted there waits for a newer event.
+                continue
             leg.is_opening = True
             self.wishes.want_opening((row, event.symbol_index), event, leg)
 

@@ -216,17 +216,18 @@ impl Leg<'_, '_> {
             .give_up(direction, amount, self.market.intent.track)
     }
 
-    /// Ends an opening leg whose close is not done, if a gate stops it already.
+    /// Ends an opening leg whose close is not done, if a gate stops it already; `change` is what
+    /// it would open, signed, at 10^-18.
     ///
     /// # Errors
     /// [`Overflow`]: a value does not fit.
-    pub fn gated_open(&mut self, wanted: i128) -> Exact<Option<LegOutcome>> {
+    pub fn gated_open(&mut self, change: i128) -> Exact<Option<LegOutcome>> {
         let Some(refusal) = self.open_gate(None) else {
             return Ok(None);
         };
-        let amount = abs(wanted)?;
+        let amount = abs(change)?;
         let lots = opening_lots(amount, self.qty_step())?;
-        self.refuse_open(refusal, wanted.signum(), amount, lots)
+        self.refuse_open(refusal, change.signum(), amount, lots)
             .map(Some)
     }
 

@@ -3,16 +3,18 @@
 //! Total: a row whose numbers do not fit ends in OVERFLOW with its lane as it was, and changes
 //! nothing for the others. Each row ends, per leg, in one order, one skip or as waiting.
 
+use core::mem;
+
 use crate::book::{BookView, DepthReservation};
 use crate::fixed::Qty;
 use crate::reason::SkipReason;
 use crate::side::PositionSide;
 use crate::sizing::event::{Applied, EventKind, Refusal};
-use crate::sizing::exact::{DUST, Exact, mul};
+use crate::sizing::exact::{DUST, Exact, abs, mul};
 use crate::sizing::lane::{Lane, Slot};
 use crate::sizing::leg::{Leg, LegOutcome};
 use crate::sizing::market::{CohortIntent, Market};
-use crate::sizing::movement::{Movement, movement};
+use crate::sizing::movement::{Movement, movement, opening_lots};
 use crate::sizing::outcome::{CohortPlan, OrderPlan, Skip, Targets};
 use crate::sizing::table::{FollowerTable, Row, TableError};
 
@@ -349,39 +351,67 @@ impl<'m> RowPlanner<'_, 'm> {
         if !self.row.is_hedge {
             return self.move_side(Slot::First, 0, None, Applied::default());
         }
-        // At most one order per leg: reductions first; the other side follows when it ends.
+        // A leg tells of one side, reductions first: the other is left as it was, and an opening
+        // there becomes the leg after this one.
         let before = self.lane;
-        let (mut is_waiting, mut first_skip) = (false, None);
-        for slot in self.hedge_order()? {
-            self.outcome = RowOutcome::default();
-            let wanted = self.lane.tracks;
-            self.move_side(slot, 0, None, Applied::default())?;
-            if self.outcome.order.is_some() {
-                return Ok(());
-            }
-            is_waiting |= self.outcome.is_waiting;
-            let skip = self.outcome.first_skip.take();
-            let has_given_up = self.lane.tracks != wanted;
-            first_skip = match (first_skip, skip) {
-                (_, Some(skip)) if has_given_up => Some(skip),
-                (
-                    Some(Skip {
-                        reason: SkipReason::NoChange,
-                        ..
-                    })
-                    | None,
-                    Some(skip),
-                ) => Some(skip),
-                (kept, _) => kept,
-            };
+        let [first, second] = self.hedge_order()?;
+        self.move_side(first, 0, None, Applied::default())?;
+        if self.outcome.order.is_some() || self.lane != before {
+            return self.follow_with(second);
         }
-        if is_waiting {
-            // Nothing is told of a lane that waits, so nothing may be given up either.
+        let ahead = mem::take(&mut self.outcome);
+        self.move_side(second, 0, None, Applied::default())?;
+        if self.outcome.order.is_some() {
+            return Ok(());
+        }
+        let is_delayed = ahead.first_skip.is_some_and(|skip| skip.is_delayed);
+        if ahead.is_waiting || self.outcome.is_waiting {
             self.lane = before;
+            self.outcome = RowOutcome {
+                is_waiting: true,
+                ..RowOutcome::default()
+            };
+        } else if is_delayed {
+            self.lane = before;
+            self.outcome = ahead;
+            return self.follow_with(second);
+        } else if self.lane == before && !self.tells_more_than(&ahead) {
+            self.outcome = ahead;
         }
-        self.outcome.is_waiting = is_waiting;
-        self.outcome.first_skip = first_skip.filter(|_| !is_waiting);
         Ok(())
+    }
+
+    /// Returns whether this pass has more to say than an earlier side that changed nothing.
+    fn tells_more_than(&self, ahead: &RowOutcome) -> bool {
+        let is_still = |skip: Skip| skip.reason == SkipReason::NoChange;
+        let is_delayed = self.outcome.first_skip.is_some_and(|skip| skip.is_delayed);
+        is_delayed || ahead.first_skip.is_none_or(is_still)
+    }
+
+    /// Lets an opening of a lot or more on a side that was not told of wait behind this leg.
+    fn follow_with(&mut self, slot: Slot) -> Exact<()> {
+        let side = self.lane.sides.get(slot);
+        if side.in_flight.0 == 0 {
+            self.outcome.is_pending |= self.opening_lots(slot)? > 0;
+        }
+        Ok(())
+    }
+
+    /// Returns the signed change that opens a side, behind its close where that comes first.
+    fn opening_change(&self, slot: Slot) -> Exact<i128> {
+        let wanted = self.lane.wanted(self.row.is_hedge, slot)?;
+        match movement(wanted, self.lane.sides.get(slot))? {
+            Movement::Open { direction, amount } => mul(direction, amount),
+            Movement::Reduce {
+                is_crossing: true, ..
+            } => Ok(wanted),
+            _ => Ok(0),
+        }
+    }
+
+    fn opening_lots(&self, slot: Slot) -> Exact<i128> {
+        let step = self.market.intent.rules.qty_step().0;
+        opening_lots(abs(self.opening_change(slot)?)?, step)
     }
 
     fn hedge_order(&self) -> Exact<[Slot; 2]> {
@@ -399,7 +429,7 @@ impl<'m> RowPlanner<'_, 'm> {
     /// Plans the opening leg of a flip once the close is done; until then it stays pending
     /// unless a gate ends it.
     fn replan_opening(&mut self) -> Exact<()> {
-        let (mut open, mut is_blocked) = (Slot::First, false);
+        let (mut open, mut open_lots, mut is_blocked) = (Slot::First, 0, false);
         let slots: &[Slot] = if self.row.is_hedge {
             &[Slot::First, Slot::Second]
         } else {
@@ -411,15 +441,18 @@ impl<'m> RowPlanner<'_, 'm> {
                 Movement::Reduce { is_crossing, .. } if self.row.is_hedge || is_crossing => {
                     is_blocked |= is_crossing || wanted == 0;
                 }
-                Movement::Open { .. } => open = *slot,
+                // Next to what rounding left on the other side.
+                Movement::Open { .. } if self.opening_lots(*slot)? >= open_lots => {
+                    (open, open_lots) = (*slot, self.opening_lots(*slot)?);
+                }
                 _ => {}
             }
         }
         if !is_blocked {
             return self.move_side(open, 1, None, Applied::default());
         }
-        let wanted = self.lane.wanted(self.row.is_hedge, open)?;
-        let gated = self.leg(open, 1, false).gated_open(wanted)?;
+        let change = self.opening_change(open)?;
+        let gated = self.leg(open, 1, false).gated_open(change)?;
         match gated {
             Some(outcome) => self.outcome.push(outcome),
             None => self.outcome.is_pending = true,
