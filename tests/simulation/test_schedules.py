@@ -36,6 +36,10 @@ FAILED_ONCE: Final[dict[str, int]] = {
     "an event that the ledger refused was in a lane that was told": 72,
     "an order stayed unknown after a crash as its cohort was planned": 69,
     "a leader's fills were taken in another order than they happened": 169,
+    "fills of an earlier process kept an order unknown for ever": 3124,
+    "a book that had lost a side gave a middle of no sequence": 666,
+    "the middle of a falsified book was taken beside a true best bid and offer": 542,
+    "what an opening that was never sent left to reduce was forgotten": 3206,
     "an order left unknown had no price, and openings beside it did not fit": 1062,
 }
 TESTS: Final = Path(__file__).parents[1]
