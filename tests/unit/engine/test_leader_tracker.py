@@ -564,15 +564,15 @@ def test_after_a_restart_a_flip_that_only_closed_goes_on_to_open() -> None:
 
 
 def test_after_a_restart_what_a_flip_opened_comes_after_what_it_closed() -> None:
-    (close,) = intents(started(4, needs_margin=True).on_fills([fill(1, -9, 20)], now_ns=5))
+    whole = fill(1, -9, 20)
+    (close,) = intents(started(4, needs_margin=True).on_fills([whole], now_ns=5))
     tracker = restarted({LaneKey(BTC, NET): 0}, [item.id for item in close.fills])
-    tracker.on_snapshot(snapshot(-2, 40), now_ns=0)
-    later = [fill(2, 4, 30), fill(3, -1, 35)]
-    told = tracker.on_backfill(BTC, [fill(1, -9, 20), *later], "3", now_ns=1)
+    # The leader holds nothing again, as recorded: what happened in between is mirrored.
+    assert tracker.on_snapshot(snapshot(0, 40), now_ns=0) == []
+    told = tracker.on_backfill(BTC, [whole, fill(2, 4, 30), fill(3, 1, 35)], "3", now_ns=1)
     assert [shape(intent) for intent in intents(told)] == [
         (IntentKind.OPEN, 0, -5),
-        (IntentKind.PARTIAL_CLOSE, -5, -1),
-        (IntentKind.INCREASE, -1, -2),
+        (IntentKind.FULL_CLOSE, -5, 0),
     ]
     assert tracker.is_settled(BTC)
 
