@@ -4,7 +4,7 @@ Rows of the ledger are arrays in the order of their columns; columns added later
 the end of older records and take their defaults.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,7 @@ Entry = CohortCommit | Results | Lines | ControlRow
 _Line = tuple[int, str, str | None, str | None, str | None, str | None, str]
 """A line of the activity log; the payload as its JSON text."""
 
+_GROUP_COUNT: Final = 256
 _COMMIT: Final = b"C"
 _RESULTS: Final = b"R"
 _LINES: Final = b"A"
@@ -75,6 +76,24 @@ def encode_entry(entry: Entry) -> bytes:
                 )
     except (OverflowError, TypeError, UnicodeError, msgspec.MsgspecError) as error:
         raise StoreError(f"the side log cannot hold this: {error}") from error
+
+
+def encode_lines(
+    lines: Sequence[ActivityRow], refuse: Callable[[ActivityRow, StoreError], None]
+) -> Iterator[tuple[Lines, bytes]]:
+    """Yield lines in groups with their texts; who has none goes to ``refuse`` and nowhere else."""
+    for start in range(0, len(lines), _GROUP_COUNT):
+        group = tuple(lines[start : start + _GROUP_COUNT])
+        try:
+            text = encode_entry(group)
+        except StoreError as error:
+            if len(group) > 1:
+                for row in group:
+                    yield from encode_lines((row,), refuse)
+            else:
+                refuse(group[0], error)
+        else:
+            yield group, text
 
 
 def decode_entry(text: bytes) -> Entry:

@@ -7,16 +7,16 @@ last. Callbacks on the loop, no task on the way of a commit.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
 from slipstream.errors import StoreError
-from slipstream.store.base import CommitResult, ControlRow, RecordResult, Store, StoreStats
-from slipstream.store.sideasked import Asked, ends_of
-from slipstream.store.sidecodec import Entry, Lines, decode_entry, encode_entry
+from slipstream.store.base import ControlRow, RecordResult, Store, StoreStats
+from slipstream.store.sideasked import Asked, ends_of, side_result
+from slipstream.store.sidecodec import Entry, decode_entry, encode_entry, encode_lines
 from slipstream.store.sidefile import SIDE_FILE_SIZE
 from slipstream.store.sidereplay import Kept, Replayer
 from slipstream.store.sidethread import Side
@@ -30,7 +30,6 @@ REFUSED: Final = "LINE_REFUSED"
 
 SLOW_WAIT_NS: Final = 500 * NS_PER_MS
 _LINE_DELAY_S: Final = 0.05
-_LINE_GROUP_COUNT: Final = 256
 _APPEND_LINE_COUNT: Final = 1024
 _LINE_COUNT_MAX: Final = 200_000
 _RESERVED_SIZE: Final = SIDE_FILE_SIZE // 4
@@ -328,7 +327,7 @@ class SideQueue:
         entries: list[Entry] = []
         texts: list[bytes] = []
         lines: list[ActivityRow] = []
-        for group, text in self._encoded(self._take_lines()):
+        for group, text in encode_lines(self._take_lines(), self._drop):
             lines += group
             entries.append(group)
             texts.append(text)
@@ -360,21 +359,6 @@ class SideQueue:
         del self._lines[:count]
         return lines
 
-    def _encoded(self, lines: Sequence[ActivityRow]) -> Iterator[tuple[Lines, bytes]]:
-        """Yield lines in groups with their texts; a line that has none is dropped and told of."""
-        size = _LINE_GROUP_COUNT if len(lines) > 1 else 1
-        for start in range(0, len(lines), size):
-            group = tuple(lines[start : start + size])
-            try:
-                text = encode_entry(group)
-            except StoreError as error:
-                if len(group) > 1:
-                    yield from (each for row in group for each in self._encoded((row,)))
-                else:
-                    self._drop(group[0], error)
-            else:
-                yield group, text
-
     def _drop(self, row: ActivityRow, error: StoreError) -> None:
         """Give up a line that nothing can hold: it must not keep claims from being written."""
         self._state.lost_count += 1
@@ -402,10 +386,7 @@ class SideQueue:
             first = future.result()
             self._backlog.extend(Kept(first + index, each) for index, each in enumerate(entries))
             for each in asked:
-                is_commit = isinstance(each.entry, CohortCommit)
-                self._answer(
-                    each, CommitResult(is_sidelogged=True) if is_commit else RecordResult()
-                )
+                self._answer(each, side_result(each))
             self._arm_line_timer()
         self._advance()
 
