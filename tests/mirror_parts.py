@@ -49,7 +49,7 @@ from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.paper import paper_fill
 from slipstream.runtime.resolver import Resolver, Unresolved
 from slipstream.runtime.signing import Deliver, Signed, SigningThread
-from slipstream.store.base import CommitResult, RecordResult, Store
+from slipstream.store.base import CommitResult, Line, RecordResult, Store
 from slipstream.telemetry.execution import FanOutTimes
 from slipstream.telemetry.stages import StageRecorder
 from slipstream.units import NS_PER_MS, Px, Qty, Quote, TimeNs, VenueMs
@@ -270,7 +270,10 @@ class HandStore:
         self.results: list[LegResult] = []
         self.lines: list[ActivityRow] = []
 
-    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
+    def commit(
+        self, commit: CohortCommit, *, line: Line | None = None
+    ) -> asyncio.Future[CommitResult]:
+        del line
         future: asyncio.Future[CommitResult] = asyncio.get_running_loop().create_future()
         self.commits.append(commit)
         if self.is_held:
@@ -361,6 +364,7 @@ class Stage:
             clock=self.clock,
             may_send=self.may_send,
             paper=lambda leg: paper_fill(leg, self.books.view(SYMBOL)),
+            line=Line(),
         )
         self.mirror = Mirror(
             self.cohort,

@@ -1,10 +1,11 @@
 """The port of the store, on every database: one transaction per cohort; a fill trades once; an
 order is claimed once."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -17,6 +18,7 @@ from slipstream.store.base import (
     CommitResult,
     ControlRow,
     LegKey,
+    Line,
     RecordResult,
     Store,
 )
@@ -167,6 +169,51 @@ async def test_leaders_do_not_see_each_other(store: Store) -> None:
     assert [row.lane for row in await store.lanes(other)] == ["theirs"]
     assert len(await store.open_legs(other)) == 1
     assert await store.cursor(other, "BTCUSDT") is None
+
+
+async def test_what_follows_from_a_refused_commit_is_refused_with_it(store: Store) -> None:
+    """All of it was asked for before anybody knew."""
+    first = cohort(1, followers=2)
+    await store.commit(first)
+    line, other = Line(), Line()
+    row = claim(first.legs[0].intent_id, 7, lane="a lane that the ledger cannot hold")
+    bad = CohortCommit(LEADER, None, [row._replace(symbol=object())])  # type: ignore[arg-type]
+    ends = [result(first.legs[0], lane="has what was refused")]
+    asked: list[asyncio.Future[Any]] = [
+        store.commit(bad, line=line),
+        store.record(ends, line=line),
+        store.commit(cohort(2, followers=2, lane="has what was refused"), line=line),
+        store.commit(CohortCommit(LEADER, None, [], ("BTCUSDT", "beyond")), line=line),
+        store.commit(cohort(3, followers=1, lane="read again"), line=other),
+    ]
+    await asyncio.wait(asked)
+    assert [type(each.exception()) for each in asked] == [StoreError] * 4 + [type(None)]
+    assert {row.lane for row in await store.lanes(LEADER)} == {"lane", "read again"}
+    assert await store.cursor(LEADER, "BTCUSDT") == "cursor-3"
+    assert len(await store.open_legs(LEADER)) == 3
+    assert await store.intent_seen([fill(2).id.key]) == {}
+    assert await store.record(ends) == RecordResult()
+
+
+async def test_a_commit_whose_fills_have_an_intent_ends_its_line_too(store: Store) -> None:
+    await store.commit(cohort(1, followers=1))
+    line = Line()
+    again = store.commit(cohort(1, 2, followers=1, lane="again"), line=line)
+    after = store.commit(cohort(3, followers=1, lane="after"), line=line)
+    assert (await again).duplicates
+    with pytest.raises(StoreError, match="refused"):
+        await after
+    assert {row.lane for row in await store.lanes(LEADER)} == {"lane"}
+
+
+async def test_ends_that_are_refused_end_no_line(store: Store) -> None:
+    first, line = cohort(1, followers=1), Line()
+    await store.commit(first, line=line)
+    bad = result(first.legs[0])._replace(filled_qty=object())  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        await store.record([bad], line=line)
+    assert await store.record([result(first.legs[0])], line=line) == RecordResult()
+    assert await store.commit(cohort(2, followers=1), line=line) == CommitResult()
 
 
 async def test_a_cursor_alone_can_be_committed(store: Store) -> None:

@@ -29,15 +29,15 @@ class DyingStore(MemoryStore):
 
     on_lines: Callable[[Sequence[ActivityRow]], None] = staticmethod(lambda _: None)
 
-    def _carry_out(self, work: Any, future: asyncio.Future[Any]) -> None:  # noqa: ANN401
+    def _carry_out(self, *asked: Any) -> None:  # noqa: ANN401
         if not self.is_dead:
-            super()._carry_out(work, future)
+            super()._carry_out(*asked)
 
-    def _submit(self, work: Any) -> asyncio.Future[Any]:  # noqa: ANN401
+    def _submit(self, work: Any, **named: Any) -> asyncio.Future[Any]:  # noqa: ANN401
         if self.is_dead:
             never: asyncio.Future[Any] = self._loop.create_future()
             return never
-        return super()._submit(work)
+        return super()._submit(work, **named)
 
     def log(self, rows: Any) -> None:  # noqa: ANN401
         """Append to the activity log, as long as there is a process."""

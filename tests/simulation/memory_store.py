@@ -28,10 +28,12 @@ from slipstream.store.base import (
     LedgerIntent,
     LedgerLeg,
     LegKey,
+    Line,
     OpenLeg,
     RecordResult,
     StoreStats,
     Untold,
+    is_refused,
 )
 from slipstream.store.journal import payload_text
 from slipstream.units import VenueMs
@@ -127,7 +129,9 @@ class MemoryStore:
             held, self._held = self._held, []
             self.log(held)
 
-    def _submit(self, work: "Callable[[], _T]") -> asyncio.Future[_T]:
+    def _submit(
+        self, work: "Callable[[], _T]", *, line: Line | None = None, is_commit: bool = False
+    ) -> asyncio.Future[_T]:
         future: asyncio.Future[_T] = self._loop.create_future()
         if self.is_closed:
             future.set_exception(StoreError("the store is closed"))
@@ -135,27 +139,41 @@ class MemoryStore:
         # One after another, in the order of the calls, however fast the database is by then.
         now_ns = self._loop.now_ns
         self._due_ns = max(self._due_ns, now_ns + self._delay_ns)
-        self._loop.call_after_ns(self._due_ns - now_ns, self._carry_out, work, future)
+        self._loop.call_after_ns(
+            self._due_ns - now_ns, self._carry_out, work, future, line, is_commit
+        )
         return future
 
-    def _carry_out(self, work: "Callable[[], _T]", future: asyncio.Future[_T]) -> None:
+    def _carry_out(
+        self,
+        work: "Callable[[], _T]",
+        future: asyncio.Future[_T],
+        line: Line | None = None,
+        is_commit: bool = False,  # noqa: FBT001, FBT002 - called by the loop
+    ) -> None:
         if self.is_closed:
             return
-        refusal = self.refusal
+        refusal = None if self.refusal is None else StoreError(self.refusal, is_unavailable=True)
+        if line is not None and line.is_over:
+            refusal = line.refusal()
         outcome = None if refusal is not None else work()
+        if line is not None and is_commit and (refusal is not None or is_refused(outcome)):
+            line.is_over = True
         if future.done():
             return
         if refusal is not None:
-            future.set_exception(StoreError(refusal, is_unavailable=True))
+            future.set_exception(refusal)
             # As a driver's future that nobody awaits: told by whoever does.
             future.exception()
         else:
             future.set_result(outcome)  # type: ignore[arg-type]
 
-    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
+    def commit(
+        self, commit: CohortCommit, *, line: Line | None = None
+    ) -> asyncio.Future[CommitResult]:
         """Write a cohort, or nothing of it when one of its fills has an intent."""
         self.commits.append((self._loop.now_ns, {row.follower_id for row in commit.legs}))
-        return self._submit(lambda: self._commit(commit))
+        return self._submit(lambda: self._commit(commit), line=line, is_commit=True)
 
     def _commit(self, commit: CohortCommit) -> CommitResult:
         ledger, intent = self.ledger, commit.intent
@@ -198,10 +216,12 @@ class MemoryStore:
             row.follower_id, symbol, row.intent_id, row.lane
         )
 
-    def record(self, results: Sequence[LegResult]) -> asyncio.Future[RecordResult]:
+    def record(
+        self, results: Sequence[LegResult], *, line: Line | None = None
+    ) -> asyncio.Future[RecordResult]:
         """Write how legs ended; an end other than ``unknown`` is written once."""
         kept = list(results)
-        return self._submit(lambda: self._record(kept))
+        return self._submit(lambda: self._record(kept), line=line)
 
     def _record(self, results: Sequence[LegResult]) -> RecordResult:
         repeated: list[LegKey] = []

@@ -22,7 +22,7 @@ from slipstream.runtime.journal import Journal
 from slipstream.runtime.mirror import Mirror
 from slipstream.runtime.restored import POSITION_SIDES
 from slipstream.runtime.results import OnRecorded
-from slipstream.store.base import LeaderHistory, RecordResult, Store
+from slipstream.store.base import LeaderHistory, Line, RecordResult, Store
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_S
 
@@ -113,16 +113,22 @@ class Recorder:
     """Writes how legs ended; what the ledger does not take becomes an incident."""
 
     def __init__(
-        self, store: Store, report: Report, at_point: points.AtPoint = points.pass_by
+        self,
+        store: Store,
+        report: Report,
+        at_point: points.AtPoint = points.pass_by,
+        *,
+        line: Line,
     ) -> None:
         """Keep the partners."""
+        self._line = line
         self._at_point = at_point
         self._store = store
         self._report = report
 
     def __call__(self, results: Sequence[LegResult], on_recorded: OnRecorded) -> None:
         """Write; say whether the ledger took them when that is known."""
-        recorded = self._store.record(results)
+        recorded = self._store.record(results, line=self._line)
         self._at_point(points.RECORD_ASKED)
         recorded.add_done_callback(partial(self._on_recorded, len(results), on_recorded))
 

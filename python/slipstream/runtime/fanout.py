@@ -21,7 +21,7 @@ from slipstream.engine.leglife import Leg
 from slipstream.errors import InvariantError, StoreError
 from slipstream.runtime import points
 from slipstream.runtime.signing import Deliver, Signed, SigningThread
-from slipstream.store.base import Store
+from slipstream.store.base import Line, Store
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, NS_PER_S, TimeNs
 from slipstream.venues.base import OrderGateway, SignJob
@@ -60,9 +60,11 @@ class FanOut:
         clock: Clock,
         may_send: MaySend,
         paper: PaperFill,
+        line: Line,
         at_point: points.AtPoint = points.pass_by,
     ) -> None:
         """Keep the partners."""
+        self._line = line
         self.at_point = at_point
         self._paper = paper
         self._leader = leader
@@ -101,7 +103,7 @@ class FanOut:
             cursor=cursor,
         )
         burst = _Burst(self)
-        claim = self._store.commit(commit)
+        claim = self._store.commit(commit, line=self._line)
         self.at_point(points.CLAIM_ASKED)
         self._sign(burst, take_legs(planned, FIRST_LEGS))
         try:

@@ -24,6 +24,7 @@ from slipstream.engine.effects import ReportIncident
 from slipstream.errors import CoreError, UnknownOutcome, VenueError
 from slipstream.runtime.holdings import Holdings
 from slipstream.runtime.hub import VenueHub
+from slipstream.store.base import Line
 from slipstream.transport.clock import Clock
 from slipstream.units import TimeNs
 from slipstream.venues.base import AccountEvent, AccountFeed, FeedDown, FeedUp, OrderGateway
@@ -73,6 +74,8 @@ class Membership:
 
     is_stale: bool = False
     """Whether the follower's stale-leader policy stops opens now."""
+    line: Line = field(default_factory=Line)
+    """What is written of the cohort's lanes."""
 
     @property
     def mask(self) -> int:

@@ -43,7 +43,7 @@ from slipstream.runtime.stale import real_cursors
 from slipstream.runtime.supervisor import Health
 from slipstream.runtime.twinfeed import side_by_side
 from slipstream.runtime.wiring import Wiring
-from slipstream.store.base import LeaderHistory
+from slipstream.store.base import LeaderHistory, Line
 from slipstream.units import NS_PER_MS, TimeNs
 
 
@@ -56,10 +56,12 @@ class LeaderLine:
         self._config = config
         self._leader = LeaderId(config.id)
         self._at = wiring.venues[config.venue]
+        self._line = Line()
 
     async def run(self, health: Health) -> None:
         """Build the pipeline from the ledger and run it until it ends."""
         config, leader, at = self._config, self._leader, self._at
+        self._line = Line()
         mirrors = self._wiring.mirrors_of(leader)
         journal = self._journal()
         tracker, history = await self._history([each for _, each in mirrors])
@@ -116,7 +118,9 @@ class LeaderLine:
         return Journal(
             self._leader,
             log=self._wiring.store.log,
-            record=Recorder(self._wiring.store, self._report, self._wiring.options.at_point),
+            record=Recorder(
+                self._wiring.store, self._report, self._wiring.options.at_point, line=self._line
+            ),
             wall_ms=self._wiring.wall_ms,
             later=later,
             stages=self._wiring.stages,
@@ -157,7 +161,8 @@ class LeaderLine:
         self._wiring.store.log([row])
 
     async def _save_cursor(self, symbol: str, cursor: str) -> None:
-        await self._wiring.store.commit(CohortCommit(self._leader, None, [], (symbol, cursor)))
+        commit = CohortCommit(self._leader, None, [], (symbol, cursor))
+        await self._wiring.store.commit(commit, line=self._line)
 
     async def _catch_up(self, recovery: Recovery) -> None:
         """Plan what waited in an earlier process, then whatever holds more than is wanted."""
@@ -198,6 +203,7 @@ class LeaderLine:
             )
             membership = Membership(
                 cohort=mirror.cohort,
+                line=self._line,
                 row=member.row,
                 leverage_max=config.max_leverage,
                 allows=allowed(config, self._config),
@@ -219,6 +225,7 @@ class LeaderLine:
             clock=self._wiring.clock,
             may_send=self._refusal,
             paper=lambda leg: paper_fill(leg, _view_of(hub, leg)),
+            line=self._line,
             at_point=self._wiring.options.at_point,
         )
         resolver = Resolver(

@@ -183,7 +183,8 @@ class Upkeep:
             reason="POSITION_SHRUNK",
         )
         try:
-            await self._store.commit(CohortCommit(each.membership.cohort.leader, None, [row]))
+            commit = CohortCommit(each.membership.cohort.leader, None, [row])
+            await self._store.commit(commit, line=each.membership.line)
             self._store.log([self._line(row, each, lane)])
         except StoreError as error:
             # The venue still says so after a restart: it is found again.

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
 from slipstream.domain.ids import ClientOrderId, FollowerId, IntentId, LeaderId
+from slipstream.errors import StoreError
 from slipstream.units import VenueMs
 
 CHAIN_START = bytes(32)
@@ -56,6 +57,29 @@ class RecordResult:
 
     repeated: tuple[LegKey, ...] = ()
     missing: tuple[LegKey, ...] = ()
+
+
+class Line:
+    """One leader's writes from one reading of its lanes on: each is made of the lanes before it.
+
+    A commit that is refused ends its line. What was asked for after it holds lanes that have what
+    was refused, so the store takes none of it; who reads the lanes again begins a new line.
+    """
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        """Begin."""
+        self.is_over = False
+
+    def refusal(self) -> StoreError:
+        """Return why nothing more of it is written."""
+        return StoreError("an earlier write of the same lanes was refused")
+
+
+def is_refused(result: object) -> bool:
+    """Return whether a commit wrote nothing, because its fills have an intent."""
+    return isinstance(result, CommitResult) and bool(result.duplicates)
 
 
 class OpenLeg(NamedTuple):
@@ -256,11 +280,22 @@ class Store(Protocol):
     """The ledger, the activity log and the operator's orders. Every method raises (or its future
     ends with) ``StoreError`` when the database refuses; nothing of that call was written then."""
 
-    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
-        """Make a cohort durable in one transaction. Cancelling the future cancels nothing."""
+    def commit(
+        self, commit: CohortCommit, *, line: Line | None = None
+    ) -> asyncio.Future[CommitResult]:
+        """Make a cohort durable in one transaction. Cancelling the future cancels nothing.
 
-    def record(self, results: Sequence[LegResult]) -> asyncio.Future[RecordResult]:
-        """Write how legs ended. ``unknown`` may be written over later, any other end may not."""
+        ``line``: refused when an earlier commit of it was, also when that was asked for before
+        anybody knew; ended when this one writes nothing.
+        """
+
+    def record(
+        self, results: Sequence[LegResult], *, line: Line | None = None
+    ) -> asyncio.Future[RecordResult]:
+        """Write how legs ended. ``unknown`` may be written over later, any other end may not.
+
+        ``line``: as for ``commit``; refused results end none, they may be handed over again.
+        """
 
     def log(self, rows: Sequence[ActivityRow]) -> None:
         """Append to the activity log within 50 ms; the payloads must not change afterwards."""

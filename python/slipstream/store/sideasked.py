@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipstream.domain.cohort import CohortCommit, LegResult
-from slipstream.store.base import CommitResult, ControlRow, RecordResult
+from slipstream.store.base import CommitResult, ControlRow, Line, RecordResult
 
 
 @dataclass(slots=True)
@@ -18,6 +18,17 @@ class Asked:
     given_ns: int = 0
     is_alone: bool = False
     is_read: bool = False
+    line: Line | None = None
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether an earlier commit of its line was refused."""
+        return self.line is not None and self.line.is_over
+
+    def end_line(self) -> None:
+        """Let nothing of its line be written any more, if it was a commit."""
+        if self.line is not None and isinstance(self.entry, CohortCommit):
+            self.line.is_over = True
 
 
 def side_result(asked: Asked) -> CommitResult | RecordResult:

@@ -27,6 +27,7 @@ from slipstream.store.base import (
     ControlRow,
     LaneRow,
     LeaderHistory,
+    Line,
     OpenLeg,
     RecordResult,
     Store,
@@ -115,15 +116,19 @@ class SidelogStore:
 
     # --- what is written ---
 
-    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
+    def commit(
+        self, commit: CohortCommit, *, line: Line | None = None
+    ) -> asyncio.Future[CommitResult]:
         """Make a cohort durable, in the database or beside it."""
-        return self._queue.ask(commit)
+        return self._queue.ask(commit, line=line)
 
-    def record(self, results: Sequence[LegResult]) -> asyncio.Future[RecordResult]:
+    def record(
+        self, results: Sequence[LegResult], *, line: Line | None = None
+    ) -> asyncio.Future[RecordResult]:
         """Write how legs ended; what is asked while another write is out goes together."""
         if not results:
             return self._queue.ask(None)
-        return self._queue.ask(tuple(results))
+        return self._queue.ask(tuple(results), line=line)
 
     async def save_control(self, row: ControlRow) -> None:
         """Make one order of the operator's durable, in the database or beside it."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
 from slipstream.errors import StoreError
-from slipstream.store.base import ControlRow, RecordResult, Store, StoreStats
+from slipstream.store.base import ControlRow, Line, RecordResult, Store, StoreStats, is_refused
 from slipstream.store.sideasked import Asked, ends_of, side_result
 from slipstream.store.sidecodec import Entry, decode_entry, encode_entry, encode_lines
 from slipstream.store.sidefile import SIDE_FILE_SIZE
@@ -181,12 +181,13 @@ class SideQueue:
         entry: CohortCommit | tuple[LegResult, ...] | ControlRow | None,
         *,
         is_read: bool = False,
+        line: Line | None = None,
     ) -> asyncio.Future[Any]:
         """Ask for a write; with ``None``, for the end of those before. Nothing cancels a write."""
         if self._state.is_closed:
             raise StoreError("the store is closed")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Asked(entry, future, self._clock_ns(), is_read=is_read))
+        self._waiting.append(Asked(entry, future, self._clock_ns(), is_read=is_read, line=line))
         self._advance()
         return future
 
@@ -203,6 +204,8 @@ class SideQueue:
         while self._waiting and not self._is_busy:
             if self.is_down:
                 self._append()
+            elif self._waiting[0].is_barred:
+                self._bar(self._waiting.popleft())
             elif self._waiting[0].entry is None:
                 self._answer(self._waiting.popleft(), RecordResult())
             else:
@@ -235,7 +238,7 @@ class SideQueue:
         count = len(ends_of(group[0]))
         while count and self._waiting and not group[0].is_alone and count < _RESULT_COUNT_MAX:
             following = len(ends_of(self._waiting[0]))
-            if not following:
+            if not following or self._waiting[0].is_barred:
                 break
             count += following
             group.append(self._waiting.popleft())
@@ -291,6 +294,8 @@ class SideQueue:
             self._answer(each, own)
 
     def _answer(self, asked: Asked, result: Any) -> None:  # noqa: ANN401 - the future's own type
+        if is_refused(result):
+            asked.end_line()
         now_ns = self._clock_ns()
         waited_ns = now_ns - asked.asked_ns
         if waited_ns > SLOW_WAIT_NS:
@@ -304,8 +309,14 @@ class SideQueue:
     @staticmethod
     def _refuse(asked: Sequence[Asked], error: BaseException) -> None:
         for each in asked:
+            each.end_line()
             if not each.future.done():
                 each.future.set_exception(error)
+
+    def _bar(self, asked: Asked) -> None:
+        """Refuse what was asked for after a refused commit of the same lanes."""
+        if asked.line is not None:
+            self._refuse([asked], asked.line.refusal())
 
     # --- beside the database ---
 
@@ -335,6 +346,9 @@ class SideQueue:
         for each in asked:
             if each.is_read:
                 self._refuse([each], self._behind())
+                continue
+            if each.is_barred:
+                self._bar(each)
                 continue
             if each.entry is not None:
                 try:

@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 
 from slipstream.domain.cohort import ActivityRow, LegResult
 from slipstream.errors import StoreError
-from slipstream.store.base import StoreStats
+from slipstream.store.base import Line, StoreStats, is_refused
 from slipstream.store.database import Database, DatabaseFault
 from slipstream.store.journal import JournalWriter
 from slipstream.store.orders import fold, write_groups
@@ -72,6 +72,17 @@ class _Job:
     asked_ns: int
     results: Sequence[LegResult] | None = None
     is_transaction: bool = False
+    line: Line | None = None
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether an earlier commit of its line was refused."""
+        return self.line is not None and self.line.is_over
+
+    def end_line(self) -> None:
+        """Let nothing of its line be written any more, if it was a commit."""
+        if self.line is not None and self.results is None:
+            self.line.is_over = True
 
 
 @dataclass(slots=True)
@@ -122,17 +133,26 @@ class Writer:
         self._thread.start()
 
     def submit(
-        self, name: str, run: Callable[[Database], _T], *, is_transaction: bool = False
+        self,
+        name: str,
+        run: Callable[[Database], _T],
+        *,
+        is_transaction: bool = False,
+        line: Line | None = None,
     ) -> asyncio.Future[_T]:
         """Queue a job; the future ends with its value or with ``StoreError``."""
         future: asyncio.Future[_T] = self._loop.create_future()
-        self._put(_Job(name, run, future, self._clock_ns(), is_transaction=is_transaction))
+        asked_ns = self._clock_ns()
+        self._put(_Job(name, run, future, asked_ns, is_transaction=is_transaction, line=line))
         return future
 
-    def submit_results(self, results: Sequence[LegResult]) -> asyncio.Future[Any]:
+    def submit_results(
+        self, results: Sequence[LegResult], *, line: Line | None = None
+    ) -> asyncio.Future[Any]:
         """Queue ends of legs; neighbours in the queue share one transaction."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._put(_Job("record", None, future, self._clock_ns(), results=tuple(results)))
+        asked_ns = self._clock_ns()
+        self._put(_Job("record", None, future, asked_ns, results=tuple(results), line=line))
         return future
 
     def append(self, rows: Sequence[ActivityRow]) -> None:
@@ -286,6 +306,8 @@ class Writer:
         if len(others) > len(waiting):
             self._run_wake()
         words = self._state.lost_words
+        for job in jobs:
+            job.end_line()
         self._answer(
             [
                 (job, None, StoreError(f"store {job.name}: {words}", is_unavailable=True))
@@ -308,6 +330,9 @@ class Writer:
         if not isinstance(item, _Job):
             self._run_wake()
             return
+        if item.is_barred and item.line is not None:
+            self._answer([(item, None, item.line.refusal())])
+            return
         if item.results is None:
             self._run_job(item)
             return
@@ -315,7 +340,7 @@ class Writer:
         count = len(item.results)
         while waiting and count < _RESULT_GROUP_COUNT:
             follower = waiting[0]
-            if not isinstance(follower, _Job) or follower.results is None:
+            if not isinstance(follower, _Job) or follower.results is None or follower.is_barred:
                 break
             group.append(follower)
             count += len(follower.results)
@@ -337,6 +362,8 @@ class Writer:
             value = self._transaction(run) if job.is_transaction else run(self._database)
         except _FAILURES as failure:
             error = _as_store_error(job.name, failure)
+        if error is not None or is_refused(value):
+            job.end_line()
         self._answer([(job, value, error)])
 
     def _run_group(self, group: list[_Job]) -> None:

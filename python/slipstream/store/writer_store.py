@@ -20,6 +20,7 @@ from slipstream.store.base import (
     ControlRow,
     LaneRow,
     LeaderHistory,
+    Line,
     OpenLeg,
     RecordResult,
     StoreStats,
@@ -43,17 +44,22 @@ class WriterStore:
         """Use ``open`` of a store on a database."""
         self._writer = writer
 
-    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
+    def commit(
+        self, commit: CohortCommit, *, line: Line | None = None
+    ) -> asyncio.Future[CommitResult]:
         """Make a cohort durable in one transaction."""
         return self._writer.submit(
             "commit",
             lambda database: orders.write_cohort(database, commit),
             is_transaction=True,
+            line=line,
         )
 
-    def record(self, results: Sequence[LegResult]) -> asyncio.Future[RecordResult]:
+    def record(
+        self, results: Sequence[LegResult], *, line: Line | None = None
+    ) -> asyncio.Future[RecordResult]:
         """Write how legs ended; calls made at about the same time share a transaction."""
-        return self._writer.submit_results(results)
+        return self._writer.submit_results(results, line=line)
 
     def log(self, rows: Sequence[ActivityRow]) -> None:
         """Append to the activity log within 50 ms."""

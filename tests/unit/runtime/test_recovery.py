@@ -45,7 +45,9 @@ class Lives:
         stage.leader_qty, stage._numbers = leader_qty, self.numbers
         stage.fan_out._store = self.store
         stage.journal._log = self.store.log
-        stage.journal._results._record = Recorder(self.store, lambda *_: None)
+        stage.journal._results._record = Recorder(
+            self.store, lambda *_: None, line=stage.fan_out._line
+        )
         history = await self.store.history(LEADER, fill_count_max=10)
         newest_ms = next(self.numbers)
         self.recovery = Recovery(

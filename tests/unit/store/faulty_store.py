@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from slipstream.domain.cohort import CohortCommit, LegResult
 from slipstream.errors import StoreError
-from slipstream.store.base import CommitResult, ControlRow, RecordResult, Store
+from slipstream.store.base import CommitResult, ControlRow, Line, RecordResult, Store
 
 
 class FaultyStore:
@@ -34,15 +34,19 @@ class FaultyStore:
         """Return this as what it stands for."""
         return cast("Store", self)
 
-    def commit(self, commit: CohortCommit) -> asyncio.Future[CommitResult]:
+    def commit(
+        self, commit: CohortCommit, *, line: Line | None = None
+    ) -> asyncio.Future[CommitResult]:
         """Commit, or what the mode says."""
         self.asked.append(commit)
-        return self._fault(lambda: self.inner.commit(commit))
+        return self._fault(lambda: self.inner.commit(commit, line=line))
 
-    def record(self, results: Sequence[LegResult]) -> asyncio.Future[RecordResult]:
+    def record(
+        self, results: Sequence[LegResult], *, line: Line | None = None
+    ) -> asyncio.Future[RecordResult]:
         """Record, or what the mode says."""
         self.asked.append(tuple(results))
-        return self._fault(lambda: self.inner.record(results))
+        return self._fault(lambda: self.inner.record(results, line=line))
 
     async def save_control(self, row: ControlRow) -> None:
         """Save, or what the mode says."""
