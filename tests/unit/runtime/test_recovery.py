@@ -1,5 +1,6 @@
 """A process that is killed and the next one: every leg told once, no order twice, no fill lost."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from slipstream.domain.ids import FollowerId, IntentId, LeaderId
 from slipstream.domain.order import OrderReport
 from slipstream.domain.outcome import NotSent, Unknown
 from slipstream.engine.leglife import Leg
+from slipstream.errors import StoreError
 from slipstream.runtime.comeback import Recorder
 from slipstream.runtime.recovery import Recovery
 from slipstream.runtime.restored import Instants
@@ -484,3 +486,40 @@ async def test_every_leg_is_told_once_through_any_number_of_kills(lives: Lives) 
     assert len(intents) == 9
     legs = {line["key"][:2] for line in lines if line["leg"] == 0}
     assert {(each, name) for each in intents for name in ("f1", "f2")} <= legs
+
+
+_REFUSE_SECOND_ATTEMPTS = """
+CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.leg WHEN NEW.attempt > 0
+BEGIN SELECT RAISE(ABORT, 'refused'); END
+"""
+
+
+async def test_an_event_planned_on_a_pass_that_the_ledger_refuses_is_refused_with_it(
+    lives: Lives,
+) -> None:
+    await opened(lives)
+    stage = lives.stage
+    await lives.move(units(3))
+    (sent,) = stage.take_sent()
+    sent.fill(0)
+    await lives.store._writer.submit("refuse", lambda d: d.run(_REFUSE_SECOND_ATTEMPTS))
+    for _, retry in stage.due:
+        retry()
+    # The pass waits for its claim while the leader goes on.
+    again = asyncio.create_task(stage.mirror.replan())
+    await asyncio.sleep(0)
+    intent = stage.intent(units(1))
+    event = asyncio.create_task(stage.mirror.mirror(intent, SYMBOL, gates=0, cursor=None))
+    await asyncio.wait((again, event))
+    assert [type(each.exception()) for each in (again, event)] == [StoreError] * 2
+    assert stage.take_sent() == []
+    await stage.journal.finish()
+    await lives.store._writer.submit("allow", lambda d: d.run("DROP TRIGGER refuse"))
+    assert await lives.store.intent_seen([each.id.key for each in intent.fills]) == {}
+    (row,) = await lives.store.lanes(LEADER)
+    lane = LaneState.decode(row.lane)
+    assert (lane.position_qty[0], lane.in_flight_qty[0], lane.unknown_qty[0]) == (units(4), 0, 0)
+    assert await lives.store.open_legs(LEADER) == []
+    stage = await lives.begin()
+    (rest,) = await lives.sent()
+    assert (rest.request.is_reduction, rest.request.qty) == (True, units(1))

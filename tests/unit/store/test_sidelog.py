@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit
 from slipstream.errors import StoreError
-from slipstream.store.base import ActivityFilter, ControlRow
+from slipstream.store.base import ActivityFilter, ControlRow, Line
 from slipstream.store.sidecodec import decode_entry, encode_entry
 from slipstream.store.sidelog import SidelogStore
 from slipstream.store.sidequeue import SideSettings
@@ -467,3 +467,37 @@ def test_a_payload_that_is_no_json_is_read_back_as_its_text() -> None:
     (found,) = cast("tuple[ActivityRow]", decode_entry(encode_entry((row,))))
     assert found.ts_ms == 1
     assert "odd" in str(found.payload)
+
+
+async def test_what_follows_from_a_commit_refused_here_and_there_is_refused_with_it(
+    stage: Stage,
+) -> None:
+    await stage.store.commit(cohort(1, followers=1))
+    lines = Line(), Line()
+    bad = claim(intent(1).id, 5)._replace(symbol=cast("Any", object()))
+    for own, is_down in zip(lines, (False, True), strict=True):
+        stage.database.mode = "refuse" if is_down else "ok"
+        if is_down:
+            assert (await stage.store.commit(cohort(9, followers=1))).is_sidelogged
+        asked: list[asyncio.Future[Any]] = [
+            stage.store.commit(CohortCommit(LEADER, None, [bad]), line=own),
+            stage.store.record([result(claim(intent(1).id, 0), lane="refused")], line=own),
+            stage.store.commit(cohort(2, followers=1, lane="refused"), line=own),
+            stage.store.commit(cohort(3 + is_down, followers=1), line=Line()),
+        ]
+        await asyncio.wait(asked)
+        refused = [isinstance(each.exception(), StoreError) for each in asked]
+        assert refused == [True, True, True, False]
+    await stage.back()
+    assert {row.lane for row in await stage.store.lanes(LEADER)} == {"lane"}
+    assert await stage.store.intent_seen([fill(2).id.key]) == {}
+
+
+async def test_a_commit_that_goes_to_the_side_log_ends_no_line(stage: Stage) -> None:
+    line = Line()
+    stage.database.mode = "refuse"
+    for trade in (1, 2):
+        outcome = await stage.store.commit(cohort(trade, followers=1), line=line)
+        assert outcome.is_sidelogged
+    await stage.back()
+    assert (await stage.store.commit(cohort(3, followers=1), line=line)).is_clean
