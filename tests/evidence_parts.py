@@ -84,6 +84,7 @@ class Evidence:
                     "book_sequence": sequence,
                     "bound_ppm": 20_000,
                     "has_depth": True,
+                    "state": "done",
                 }
             ]
         payload |= more
@@ -132,7 +133,7 @@ class Evidence:
                 "qty": qty,
                 "limit_px": limit_px,
                 "executed_on_sequence": at,
-                "filled_qty": str(sum(int(filled) for _, filled in fills)),
+                "filled_qty": str(sum(Decimal(filled) for _, filled in fills)),
             }
         )
 

@@ -163,7 +163,7 @@ CASES: Final[dict[str, Case]] = {
     "retry on timeout by another name": Case(
         broken_builds.plan_again_on_timeout,
         lose_an_answer,
-        lambda seen: seen.counted.unexplained > 0 and bool(seen.of("unexplained: f00")),
+        lambda seen: any("record does not know" in each for each in seen.of("duplicate")),
     ),
     "no backfill": Case(
         broken_builds.no_backfill,

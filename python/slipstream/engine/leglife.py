@@ -286,4 +286,5 @@ def _order_payload(attempt: Attempt) -> dict[str, object]:
         "book_sequence": plan.book_sequence,
         "expected_px": None if plan.expected_px is None else format_fixed(plan.expected_px),
         "has_depth": plan.expected_px is not None,
+        "state": attempt.state.value,
     }

@@ -91,6 +91,8 @@ class Claim:
     book_sequence: int | None
     bound_ppm: int
     has_depth: bool
+    is_done: bool
+    """Whether the venue's last word on it was known when its leg was told."""
     was_sent_unclaimed: bool
 
     @property
@@ -321,6 +323,7 @@ class Activity:
             book_sequence=order["book_sequence"],
             bound_ppm=order["bound_ppm"],
             has_depth=order["has_depth"],
+            is_done=order["state"] == "done",
             was_sent_unclaimed=is_live and sent is not None and (claimed is None or claimed > sent),
         )
         return key

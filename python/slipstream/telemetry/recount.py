@@ -28,7 +28,7 @@ from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Final
 
-from slipstream.telemetry.evidence import Activity, Claim, Line, OrderKey, lines_of
+from slipstream.telemetry.evidence import Activity, Claim, Line, lines_of
 from slipstream.telemetry.leader_fills import lost_fills
 from slipstream.telemetry.leader_margin import wrong_margins
 from slipstream.telemetry.positions import unexplained
@@ -139,19 +139,31 @@ def _duplicates(told: Activity, seen: VenueRecord) -> Iterator[str]:
 
 
 def _overlaps(told: Activity, seen: VenueRecord) -> Iterator[str]:
-    """Yield the attempts of one leg that reached the venue before the one before had ended."""
-    by_leg: dict[tuple[str, str, int], list[tuple[OrderKey, VenueOrder]]] = defaultdict(list)
+    """Yield the attempts of one leg that reached the venue beside or instead of an earlier one."""
+    by_leg: dict[tuple[str, str, int], list[tuple[Claim, VenueOrder]]] = defaultdict(list)
     for key, order in seen.orders.items():
         claim = told.claims.get(key)
         if claim is not None:
-            by_leg[claim.follower, claim.intent_id, claim.leg].append((key, order))
+            by_leg[claim.follower, claim.intent_id, claim.leg].append((claim, order))
     for orders in by_leg.values():
         orders.sort(key=lambda each: each[1].arrival_ns)
-        ended_ns = 0
-        for key, order in orders:
-            if order.arrival_ns < ended_ns:
-                yield f"duplicate: {key[0]} {key[1]}: an earlier attempt of its leg was live"
-            ended_ns = max(ended_ns, order.ended_ns)
+        for place, (claim, order) in enumerate(orders):
+            why = _overlap(claim, order, orders[:place])
+            if why is not None:
+                yield f"duplicate: {claim.key[0]} {claim.key[1]}: {why}"
+
+
+def _overlap(
+    claim: Claim, order: VenueOrder, earlier: list[tuple[Claim, VenueOrder]]
+) -> str | None:
+    """Return why an attempt should not have been made after those before it."""
+    if any(order.arrival_ns < other.ended_ns for _, other in earlier):
+        return "an earlier attempt of its leg was live"
+    if not all(other.is_done for other, _ in earlier):
+        return "an earlier attempt of its leg was at the venue, which its record does not know"
+    if not claim.is_reduction and not all(other.is_reduction for other, _ in earlier):
+        return "its leg had its one opening order before"
+    return None
 
 
 def _breaches(

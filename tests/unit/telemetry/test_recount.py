@@ -231,9 +231,38 @@ def _second_attempt_beside_a_live_first(evidence: Evidence) -> None:
     evidence.order(ALICE, "a-1b BUY 2 102", fills=[], at=6, arrival_ns=arrival_ns)
 
 
+def _second_reduction(evidence: Evidence) -> None:
+    # Half of the close, and its other half when the first has ended.
+    first = evidence.orders("a-2")
+    first["qty"] = evidence.at_venue("a-2")["qty"] = "0.5"
+    evidence.at_venue("a-2", "fill")["qty"] = evidence.at_venue("a-2")["filled_qty"] = "0.5"
+    leg = next(line for line in evidence.activity if first in line["payload"].get("orders", ()))
+    leg["payload"]["orders"].append(first | {"client_order_id": "a-2b", "attempt": 1})
+    arrival_ns = evidence.at_venue("a-2")["arrival_ns"] + MS
+    evidence.order(ALICE, "a-2b SELL 0.5 98", fills=[("99", "0.5")], at=7, arrival_ns=arrival_ns)
+
+
+def _second_attempt_after_one_taken_for_none(evidence: Evidence) -> None:
+    _second_reduction(evidence)
+    evidence.orders("a-2")["state"] = "failed"
+
+
+def _second_attempt_after_one_nobody_asked_about(evidence: Evidence) -> None:
+    _second_reduction(evidence)
+    evidence.orders("a-2")["state"] = "unknown"
+
+
+def _second_opening_of_a_leg(evidence: Evidence) -> None:
+    _second_attempt_beside_a_live_first(evidence)
+    evidence.at_venue("a-1b")["arrival_ns"] += MS
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
+        _second_attempt_after_one_taken_for_none,
+        _second_attempt_after_one_nobody_asked_about,
+        _second_opening_of_a_leg,
         _order_missing_in_the_activity,
         _id_repeated_at_the_venue,
         _id_recorded_twice,
@@ -253,10 +282,9 @@ def test_counts_a_duplicate_once(spoil: Callable[[Evidence], None]) -> None:
     assert len(found.findings) == 1
 
 
-def test_a_later_attempt_after_the_first_ended_is_no_duplicate() -> None:
+def test_a_later_reduction_after_the_first_ended_is_no_duplicate() -> None:
     evidence = Evidence()
-    _second_attempt_beside_a_live_first(evidence)
-    evidence.at_venue("a-1b")["arrival_ns"] += MS
+    _second_reduction(evidence)
     assert counts(evidence.count()) == CLEAN
 
 
