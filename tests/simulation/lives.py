@@ -66,6 +66,8 @@ class Lives:
     """Where engines were killed: named points, or ``any instant``."""
     armed: dict[str, int] = field(default_factory=dict)
     """At which passing of a named point from now on the engine dies."""
+    broken: BaseException | None = None
+    """What an engine raised as it began that none may raise: no further one begins."""
     _gone: asyncio.Future[None] | None = None
     _bringing: asyncio.Task[None] | None = None
     _context: Context = field(default_factory=copy_context)
@@ -171,7 +173,10 @@ class Lives:
                 self.note(f"engine {self.number} has started")
                 return
             if not isinstance(error, SlipstreamError | OSError):
-                raise error
+                self.note(f"engine {self.number} raised {error!r}")
+                self.broken = error
+                self._end(self.number, self.world.store)
+                return
             self.note(f"engine {self.number} cannot start: {error}")
             self._end(self.number, self.world.store)
             await asyncio.sleep(BOOT_PAUSE_S)

@@ -362,6 +362,8 @@ class Run:
         reason: str | None = "nobody looked"
         while quiet_count < times and self.loop.time() < until_s:
             await asyncio.sleep(1.0)
+            if self.lives.broken is not None:
+                raise self.lives.broken
             reason = unquiet(self.world, self.lives)
             quiet_count = quiet_count + 1 if reason is None else 0
         return reason

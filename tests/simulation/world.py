@@ -66,7 +66,6 @@ class SimClock(VenueClock):
         """Agree with the engine's wall clock."""
         self._loop = loop
         self._offset_ns = EPOCH_US * 1_000 - START_NS
-        self.skew_ms = 0
 
     def now_ns(self) -> int:
         """Return virtual nanoseconds."""

@@ -198,7 +198,7 @@ class Admin:
             position = account.position(symbol, side)
             entry_px = _amount(row, "entry_px")
             position.apply(_amount(row, "qty"), entry_px)
-            position.updated_ms = venue.clock.wall_ms(venue.clock.now_ns())
+            position.updated_ms = venue.clock.event_ms(venue.clock.now_ns())
         record = venue.face.add_agent(address, agent, venue.clock.now_ns())
         record.permissions.update(_permissions(body))
         fields = {

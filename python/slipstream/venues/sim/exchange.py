@@ -81,7 +81,7 @@ class Exchange:
         """
         self._check(account, spec)
         book = self.books[spec.symbol]
-        now_ms = self.clock.wall_ms(now_ns)
+        now_ms = self.clock.event_ms(now_ns)
         self._next_order_id += 1
         order = Order(
             order_id=self._next_order_id,
@@ -136,7 +136,7 @@ class Exchange:
     ) -> Order:
         """Fill an order off the book, exactly as told: ``fills`` are (px, qty)."""
         order = self._printed_order(account, spec, now_ns)
-        at_ms = self.clock.wall_ms(now_ns)
+        at_ms = self.clock.event_ms(now_ns)
         for px, qty in fills:
             self._apply_fill(account, order, Match(px, qty, BACKGROUND), at_ms, None)
         position = account.position(spec.symbol, spec.position_side)
@@ -146,7 +146,7 @@ class Exchange:
         return order
 
     def _printed_order(self, account: Account, spec: OrderSpec, now_ns: int) -> Order:
-        at_ms = self.clock.wall_ms(now_ns)
+        at_ms = self.clock.event_ms(now_ns)
         self._next_order_id += 1
         sequence = self.books[spec.symbol].sequence
         order = Order(
@@ -229,7 +229,7 @@ class Exchange:
 
     def _close(self, account: Account, order: Order, status: Status, now_ns: int) -> None:
         order.status = status
-        order.updated_ms = self.clock.wall_ms(now_ns)
+        order.updated_ms = self.clock.event_ms(now_ns)
         self._forget_open(account, order)
         self.listener.on_order(account, order, status.value, None)
 
@@ -246,7 +246,7 @@ class Exchange:
     ) -> None:
         if not matches:
             return
-        at_ms = self.clock.wall_ms(now_ns)
+        at_ms = self.clock.event_ms(now_ns)
         spec = order.spec
         sequence = self.books[spec.symbol].sequence + 1
         touched: dict[str, tuple[Account, set[str]]] = {}
@@ -355,7 +355,7 @@ class Exchange:
         self.listener.on_settled()
 
     def _fill_resting(self, matches: list[Match], symbol: str, now_ns: int) -> None:
-        at_ms = self.clock.wall_ms(now_ns)
+        at_ms = self.clock.event_ms(now_ns)
         sequence = self.books[symbol].sequence + 1
         for match in matches:
             if match.maker_id == BACKGROUND:

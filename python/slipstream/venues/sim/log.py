@@ -31,7 +31,7 @@ class EventLog:
             "seq": len(self._lines) + 1,
             "kind": kind,
             "ns": now_ns,
-            "ms": self._clock.wall_ms(now_ns),
+            "ms": self._clock.event_ms(now_ns),
         }
         head.update(fields)
         self.counts[kind] += 1

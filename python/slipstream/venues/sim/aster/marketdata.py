@@ -110,7 +110,7 @@ class MarketStreams:
             elif channel.topic.kind == "tradepro":
                 payload = {
                     "e": "tradepro",
-                    "E": self._wall_ms(),
+                    "E": self._event_ms(),
                     "T": fill.at_ms,
                     "s": fill.symbol,
                     "t": fill.trade_id,
@@ -142,8 +142,8 @@ class MarketStreams:
 
     # -- payloads -----------------------------------------------------------------
 
-    def _wall_ms(self) -> int:
-        return self._exchange.clock.wall_ms(self._exchange.clock.now_ns())
+    def _event_ms(self) -> int:
+        return self._exchange.clock.event_ms(self._exchange.clock.now_ns())
 
     def _fault(self, kinds: frozenset[str], symbol: str) -> FaultRule | None:
         if not self._faults.rules:
@@ -178,8 +178,8 @@ class MarketStreams:
         clock = self._exchange.clock
         payload = {
             "e": "depthUpdate",
-            "E": clock.wall_ms(now_ns),
-            "T": clock.wall_ms(channel.changed_ns),
+            "E": clock.event_ms(now_ns),
+            "T": clock.event_ms(channel.changed_ns),
             "s": topic.symbol,
             "U": first,
             "u": book.sequence,
@@ -201,7 +201,7 @@ class MarketStreams:
             return
         if self._fault(frozenset({"crossed_book"}), channel.topic.symbol) is not None:
             payload["b"], payload["a"] = payload["a"], payload["b"]
-        at_ms = self._exchange.clock.wall_ms(now_ns)
+        at_ms = self._exchange.clock.event_ms(now_ns)
         payload["E"] = payload["T"] = at_ms
         self._publish(channel, payload)
 
@@ -210,7 +210,7 @@ class MarketStreams:
         book = self._exchange.books[symbol]
         bid = (book.bids.top(1) or [(0, 0)])[0]
         ask = (book.asks.top(1) or [(0, 0)])[0]
-        at_ms = self._wall_ms()
+        at_ms = self._event_ms()
         return {
             "e": "bookTicker",
             "u": book.sequence,
@@ -225,7 +225,7 @@ class MarketStreams:
 
     def mark_event(self, symbol: str) -> Json:
         """Return the mark price in stream form."""
-        at_ms = self._wall_ms()
+        at_ms = self._event_ms()
         mark = to_plain(self._exchange.show_mark(symbol))
         return {
             "e": "markPriceUpdate",
@@ -250,7 +250,7 @@ class MarketStreams:
             bids, asks = crossed(bids, asks)
         if self._fault(frozenset({"empty_book"}), symbol) is not None:
             bids, asks = [], []
-        at_ms = self._wall_ms()
+        at_ms = self._event_ms()
         answer = {
             "lastUpdateId": book.sequence,
             "E": at_ms,
@@ -270,7 +270,7 @@ class MarketStreams:
             self._aggregate_id += 1
             payload = {
                 "e": "aggTrade",
-                "E": self._wall_ms(),
+                "E": self._event_ms(),
                 "s": channel.topic.symbol,
                 "a": self._aggregate_id,
                 "p": to_plain(fills[0].px),

@@ -38,7 +38,7 @@ def balance(face: "AsterFace", call: Call) -> list[Json]:
             "availableBalance": free,
             "maxWithdrawAmount": free,
             "marginAvailable": True,
-            "updateTime": face.clock.wall_ms(call.now_ns),
+            "updateTime": face.clock.event_ms(call.now_ns),
         }
     ]
 
@@ -81,7 +81,7 @@ def account_summary(face: "AsterFace", call: Call) -> Json:
         "availableBalance": free,
         "maxWithdrawAmount": free,
         "marginAvailable": True,
-        "updateTime": face.clock.wall_ms(call.now_ns),
+        "updateTime": face.clock.event_ms(call.now_ns),
     }
     return {
         "feeTier": 0,
@@ -254,7 +254,7 @@ def commission_rate(face: "AsterFace", call: Call) -> Json:
 
 def income(face: "AsterFace", call: Call) -> list[Json]:
     """Answer commissions and realised profits, oldest first."""
-    start_ms, end_ms = time_window(call, face.clock.wall_ms(call.now_ns))
+    start_ms, end_ms = time_window(call, face.clock.event_ms(call.now_ns))
     symbol = call.parameters.get("symbol")
     kind = call.parameters.get("incomeType")
     rows = [

@@ -100,7 +100,7 @@ def _one_or_all(rows: list[Json], *, is_one: bool) -> Json | list[Json]:
 def premium_index(face: "AsterFace", call: Call) -> Json | list[Json]:
     """Answer mark prices."""
     symbols, is_one = _symbols(face, call)
-    at_ms = face.clock.wall_ms(call.now_ns)
+    at_ms = face.clock.event_ms(call.now_ns)
     rows: list[Json] = []
     for symbol in symbols:
         mark = to_plain(face.exchange.show_mark(symbol))
@@ -141,7 +141,7 @@ def book_ticker(face: "AsterFace", call: Call) -> Json | list[Json]:
 def price_ticker(face: "AsterFace", call: Call) -> Json | list[Json]:
     """Answer last prices; the mark stands in before the first trade."""
     symbols, is_one = _symbols(face, call)
-    at_ms = face.clock.wall_ms(call.now_ns)
+    at_ms = face.clock.event_ms(call.now_ns)
     rows: list[Json] = [
         {
             "symbol": symbol,

@@ -132,7 +132,7 @@ def _row(face: "AsterFace", order: Order) -> Json:
 def query(face: "AsterFace", call: Call) -> Json:
     """Answer one order; unfilled ended orders vanish after seven days."""
     order = _find(face, call)
-    now_ms = face.clock.wall_ms(call.now_ns)
+    now_ms = face.clock.event_ms(call.now_ns)
     if order is None:
         raise unknown_order()
     is_gone = not order.is_open and order.filled_qty == 0
@@ -231,7 +231,7 @@ def user_trades(face: "AsterFace", call: Call) -> list[Json]:
         first = int_parameter(call, "fromId", 0)
         rows = [fill for fill in fills if fill.trade_id >= first][:count]
         return [trade_row(fill) for fill in rows]
-    now_ms = face.clock.wall_ms(call.now_ns)
+    now_ms = face.clock.event_ms(call.now_ns)
     start_ms, end_ms = time_window(call, now_ms)
     rows = [fill for fill in fills if start_ms <= fill.at_ms <= end_ms]
     is_from_start = bool(call.parameters.get("startTime"))

@@ -86,7 +86,7 @@ class UserStreams:
         found = self._by_account.get(account)
         if found is None:
             return False
-        now_ms = self._exchange.clock.wall_ms(self._exchange.clock.now_ns())
+        now_ms = self._exchange.clock.event_ms(self._exchange.clock.now_ns())
         payload = orjson.dumps({"e": "listenKeyExpired", "E": now_ms})
         fanout = Fanout(found.key, payload)
         for connection in found.connections:
@@ -145,7 +145,7 @@ class UserStreams:
 
     def on_config(self, account: Account, body: Json) -> None:
         """Send a configuration event at once; ``body`` is its ``ac`` or ``ai``."""
-        now_ms = self._exchange.clock.wall_ms(self._exchange.clock.now_ns())
+        now_ms = self._exchange.clock.event_ms(self._exchange.clock.now_ns())
         event = {"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, **body}
         if self._is_heard(account.address):
             self._pending.setdefault(account.address, []).append(event)
