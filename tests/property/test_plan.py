@@ -23,6 +23,7 @@ from slipstream._core import (
     SCALE,
     TARGET_SCALE,
     BelowMinimum,
+    Book,
     CohortIntent,
     CohortPlan,
     CoreError,
@@ -38,6 +39,7 @@ from slipstream._core import (
     SizingRule,
     Skip,
     SkipReason,
+    format_fixed,
     plan_cohort,
 )
 
@@ -452,6 +454,24 @@ def test_without_a_usable_book_only_exits_go(gate: SkipReason | None) -> None:
     assert close.reference_kind is ReferenceKind.LEADER_PX
     assert (close.depth_token, close.book_sequence, close.expected_px) == (None, None, None)
     assert close.limit_px == PX * 8 // 10
+
+
+@pytest.mark.parametrize("has_asks", [False, True])
+def test_without_a_mid_only_exits_go(has_asks: bool) -> None:  # noqa: FBT001
+    level = [(format_fixed(PX), format_fixed(10**6 * SCALE))]
+    half = Book()
+    half.load([] if has_asks else level, level if has_asks else [], sequence=1, ts_ns=0)
+    sign = 1 if has_asks else -1
+    cohort = _filled(_with(_rule()), 3 * sign)
+    cohort.view = half.view()
+    opening = cohort.move(units(4 * sign))
+    assert reasons(opening.skips) == ["BOOK_MISSING"]
+    assert opening.orders == []
+    assert cohort.wanted() == units(3 * sign)
+    cohort = _filled(_with(_rule()), -3 * sign)
+    cohort.view = half.view()
+    close = cohort.move(0).orders[0]
+    assert (close.reference_kind, close.reference_px) == (ReferenceKind.BEST, PX)
 
 
 def test_an_exit_on_a_stale_book_takes_the_mark() -> None:

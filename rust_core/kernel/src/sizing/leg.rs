@@ -267,7 +267,10 @@ impl Leg<'_, '_> {
             return self.skip(if self.is_held { held } else { below }, change, true, false);
         }
         let side = side_of(direction);
-        let bound = self.market.entry_bound(side, &self.row.limits)?;
+        let Some(bound) = self.market.entry_bound(side, &self.row.limits)? else {
+            let refusal = Refusal::plain(SkipReason::BookMissing);
+            return self.refuse_open(refusal, direction, amount, lots);
+        };
         let Some(limit) = bound.limit_px else {
             let refusal = Refusal::plain(breach_reason(&bound));
             return self.refuse_open(refusal, direction, amount, lots);

@@ -150,34 +150,27 @@ impl<'a> Market<'a> {
         }
     }
 
-    /// Returns the bound of an opening.
+    /// Returns the bound of an opening; `None` where no mid is known, now or when the intent was
+    /// built: the leader's price alone does not say what the market asks.
     ///
     /// # Errors
     /// [`crate::sizing::exact::Overflow`]: a limit does not fit.
-    pub fn entry_bound(&self, side: Side, limits: &FollowerLimits) -> Exact<Bound> {
+    pub fn entry_bound(&self, side: Side, limits: &FollowerLimits) -> Exact<Option<Bound>> {
         let intent = self.intent;
+        let Some(px) = intent.arrival_px.or(self.mid) else {
+            return Ok(None);
+        };
+        let arrival = Reference {
+            kind: ReferenceKind::ArrivalMid,
+            px,
+        };
         let leader = Reference {
             kind: ReferenceKind::LeaderPx,
             px: intent.event.px,
         };
+        let by_arrival = (arrival, limits.entry_ppm);
         let by_leader = (leader, limits.deviation_ppm);
-        match intent.arrival_px.or(self.mid) {
-            Some(px) => {
-                let arrival = Reference {
-                    kind: ReferenceKind::ArrivalMid,
-                    px,
-                };
-                let by_arrival = (arrival, limits.entry_ppm);
-                tighter(by_arrival, by_leader, side, &intent.rules, intent.band)
-            }
-            None => bound(
-                leader,
-                limits.deviation_ppm,
-                side,
-                &intent.rules,
-                intent.band,
-            ),
-        }
+        tighter(by_arrival, by_leader, side, &intent.rules, intent.band).map(Some)
     }
 
     /// Returns the bound of an exit; `is_fresh`: the book may be used.
