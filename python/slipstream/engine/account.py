@@ -78,21 +78,31 @@ class LeaderAccount:
             if state.leverage is not None:
                 self._leverage[state.symbol] = state.leverage
             lane = self.lane(LaneKey(state.symbol, state.position_side))
-            lane.set_entry(state.entry_px, ts_ms=snapshot.venue_ts_ms)
+            lane.state(state.qty, state.entry_px, ts_ms=snapshot.venue_ts_ms)
+        held = {LaneKey(state.symbol, state.position_side) for state in snapshot.positions}
+        for key, lane in self._lanes.items():
+            if key not in held:
+                lane.state(0, None, ts_ms=snapshot.venue_ts_ms)
+
+    def is_whole(self) -> bool:
+        """Whether the venue told of every position what its wallet counts already."""
+        return all(lane.is_stated_by(self._wallet_ms) for lane in self._lanes.values())
 
     def equity(self) -> Quote | None:
         """Return wallet plus unrealised profit at mark, rounded down at 10**-8.
 
-        ``None`` while the wallet, or the mark or entry price of any position, is unknown.
+        Positions count as the venue stated them: the wallet is of the same account, while fills
+        that came here may not be in it yet, and fills that are in it may not have come. ``None``
+        while the wallet, or the mark or entry price of any position, is unknown.
         """
         if self._wallet is None:
             return None
         unrealised = 0
         for key, lane in self._lanes.items():
-            if not lane.qty:
+            if not lane.stated_qty:
                 continue
             mark_px = self._marks.get(key.symbol)
             if mark_px is None or lane.entry_px is None:
                 return None
-            unrealised += (mark_px - lane.entry_px) * lane.qty
+            unrealised += (mark_px - lane.entry_px) * lane.stated_qty
         return Quote(self._wallet + unrealised // SCALE)

@@ -156,8 +156,7 @@ class MarginJoin:
             del self._confirmed[next(iter(self._confirmed))]
         effects: list[Effect] = []
         for parked in list(self._parked.values()):
-            if any(waiting.fill.id.venue_ts_ms == ts_ms for waiting in parked.fills):
-                effects += self._release(parked, now_ns=now_ns)
+            effects += self._release(parked, now_ns=now_ns)
         return effects
 
     def on_margin_read(self, snapshot: AccountSnapshot, *, now_ns: TimeNs) -> list[Effect]:
@@ -202,8 +201,10 @@ class MarginJoin:
         """Return the margin confirmed for a fill, ``None`` while there is none."""
         if not self._needs_margin or self._needs_initial_margin:
             return None
+        if fill.id.venue_ts_ms not in self._confirmed or not self._account.is_whole():
+            return None
         equity = self._account.equity()
-        if fill.id.venue_ts_ms not in self._confirmed or equity is None:
+        if equity is None:
             return None
         return LeaderMargin(equity)
 
@@ -216,8 +217,8 @@ class MarginJoin:
             if waiting.fill.id.venue_ts_ms not in self._confirmed:
                 break
             count += 1
-        if not count:
-            return []
+        if not count or not self._account.is_whole():
+            return []  # told in a moment, or read at the deadline
         equity = self._account.equity()
         if equity is None:
             return self._ask(parked, "a mark or an entry price is unknown", now_ns=now_ns)

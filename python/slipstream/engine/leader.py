@@ -157,7 +157,7 @@ class LeaderTracker:
             lane = self.account.lane(LaneKey(state.symbol, state.position_side))
             if ts_ms <= lane.floor_ms:
                 continue
-            lane.set_entry(state.entry_px, ts_ms=ts_ms)
+            lane.state(state.qty, state.entry_px, ts_ms=ts_ms)
             repair = lane.repair
             if repair is None:
                 lane.expect(ts_ms, state.qty, deadline_ns=TimeNs(now_ns + CONFIRM_DEADLINE_NS))
@@ -249,6 +249,7 @@ class LeaderTracker:
         """Take the answer to ``ReadMargin``."""
         if snapshot.account != self._name:
             return [self._foreign(snapshot.account, "a margin reading")]
+        self.account.take_settings(snapshot)
         return self._with_cursors(self._join.on_margin_read(snapshot, now_ns=now_ns))
 
     def on_deadline(self, *, now_ns: TimeNs) -> list[Effect]:

@@ -88,8 +88,11 @@ class TrackedPosition:
     floor_ms: int
     qty: int = 0
     is_known: bool = True
+    stated_qty: int = 0
     entry_px: Px | None = None
-    entry_ms: int = -1
+    stated_ms: int = -1
+    """The venue's newest word, after everything up to ``stated_ms``: what the wallet beside it is
+    worth with, whatever fills are still to come."""
     last_px: Px | None = None
     confirmed_ms: int = -1
     statement: Statement | None = None
@@ -142,10 +145,14 @@ class TrackedPosition:
         self.retold.clear()
         return left
 
-    def set_entry(self, px: Px | None, *, ts_ms: int) -> None:
-        """Take the entry price the venue states, unless a newer one is known."""
-        if ts_ms >= self.entry_ms:
-            self.entry_px, self.entry_ms = px, ts_ms
+    def state(self, qty: int, entry_px: Px | None, *, ts_ms: int) -> None:
+        """Take the venue's word for quantity and entry price, unless a newer one is known."""
+        if ts_ms >= self.stated_ms:
+            self.stated_qty, self.entry_px, self.stated_ms = qty, entry_px, ts_ms
+
+    def is_stated_by(self, wallet_ms: int) -> bool:
+        """Whether the venue's word counts the newest fill, where a wallet of a time counts it."""
+        return not self.stated_ms < self._newest_ms <= wallet_ms
 
     def expect(self, ts_ms: int, qty: int, *, deadline_ns: TimeNs) -> None:
         """Compare a pushed statement with the chain; wait for its fills when it differs."""

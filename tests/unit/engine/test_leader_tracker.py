@@ -206,6 +206,50 @@ def test_margin_is_wallet_and_unrealised_profit_at_the_newest_mark() -> None:
     assert intent.margin.equity == WALLET + 30 * SCALE
 
 
+def test_margin_counts_positions_as_the_venue_states_them_where_fills_were_lost() -> None:
+    tracker = started(16, needs_margin=True)
+    tracker.on_mark(BTC, 90 * SCALE, now_ns=1)
+    tracker.on_account_update(update(20, -8), now_ns=4)
+    (intent,) = intents(tracker.on_fills([fill(1, 1, 20)], now_ns=5))
+    assert intent.margin is not None
+    assert intent.margin.equity == WALLET + 80 * SCALE
+
+
+def with_another_symbol_untold() -> tuple[LeaderTracker, AccountUpdate]:
+    """A fill of another symbol came, its account update (returned) did not, though a later one."""
+    tracker = started(needs_margin=True)
+    tracker.on_mark("ETHUSDT", 120 * SCALE, now_ns=1)
+    other = fill(1, 2, 20)
+    other = replace(other, id=other.id._replace(symbol="ETHUSDT"))
+    assert tracker.on_fills([other], now_ns=5) == []
+    assert tracker.on_fills([fill(2, 3, 21)], now_ns=5) == []
+    assert tracker.on_account_update(update(21, 3), now_ns=6) == []
+    state = PositionState("ETHUSDT", NET, 2 * SCALE, PX)
+    return tracker, replace(update(20, 0), positions=(state,))
+
+
+def test_a_wallet_beside_a_position_that_was_not_told_is_no_margin() -> None:
+    tracker, late = with_another_symbol_untold()
+    both = intents(tracker.on_account_update(late, now_ns=7))
+    margins = [intent.margin.equity for intent in both if intent.margin is not None]
+    assert margins == [WALLET + 40 * SCALE] * 2
+
+
+def test_a_position_that_is_never_told_is_read() -> None:
+    tracker, _ = with_another_symbol_untold()
+    asked = tracker.on_deadline(now_ns=5 + 250 * MS)
+    assert {type(effect) for effect in asked} == {ReadMargin}
+    answer = snapshot(3, 22)
+    other = replace(answer.positions[0], symbol="ETHUSDT", qty=2 * SCALE)
+    answer = replace(answer, positions=(*answer.positions, other))
+    both = intents(tracker.on_margin_read(answer, now_ns=300 * MS))
+    assert [intent.margin and intent.margin.equity for intent in both] == [WALLET + 7] * 2
+    tracker.on_fills([fill(3, 1, 23)], now_ns=301 * MS)
+    (after,) = intents(tracker.on_account_update(update(23, 4), now_ns=302 * MS))
+    assert after.margin is not None
+    assert after.margin.equity == WALLET + 40 * SCALE
+
+
 def test_what_is_confirmed_leaves_before_what_still_waits() -> None:
     tracker = started(needs_margin=True)
     tracker.on_fills([fill(1, 3, 20), fill(2, 1, 21)], now_ns=5)
