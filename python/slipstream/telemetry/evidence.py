@@ -156,6 +156,8 @@ class Activity:
         self.overflows: set[tuple[str, str]] = set()
         """(intent, follower) that a number too large kept as they were."""
         self.unmirrored: set[FillName] = set()
+        self.events_before_loss: dict[str, int] = {}
+        """By leader: how many were told when a fill that its stream lost was found last."""
         self._life = 0
         self._unknown: dict[LegKey, set[OrderKey]] = {}
         self._leader_by_lane: dict[Lane, str] = {}
@@ -176,6 +178,8 @@ class Activity:
                 case "incident" if line["reason"] == "NOT_MIRRORED":
                     names = line["payload"].get("fills", ())
                     self.unmirrored.update(_fill_name(each) for each in names)
+                case "incident" if line["reason"] == "FILL_LOST_BY_STREAM":
+                    self.events_before_loss[line["leader"]] = len(self.events)
         self.follower_by_account = {each["account"]: name for name, each in self.followers.items()}
 
     def chain_of(self, lane: Lane) -> list[LeaderEvent]:

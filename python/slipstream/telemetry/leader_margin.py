@@ -3,11 +3,12 @@
 The leader's margin is its wallet and what its positions are worth at the mark. The venue's log has
 the wallet and the position after every fill, and every mark that anybody was told; which of them
 the engine had just heard is not in the log. So the margin must lie between the least and the most
-that they come to from the event's newest fill on, until the first order it led to arrived.
+that they come to from the event's newest fill on, until the first order it led to arrived. A
+confirmation names a millisecond: the venue's fills of one are not told apart.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -20,10 +21,16 @@ _ENTRY_STEP: Final = Decimal("0.00001")
 """Streams tell an entry price with five decimals."""
 
 _RAW: Final = Decimal("0.00000001")
-_MS: Final = 1_000_000
 
-_Span = tuple[int, int]
-"""(first, last) nanosecond."""
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """When an event was sized: until ``end_ns``, by what was heard up to ``age_ns`` late.
+    ``unheard``: by symbol, since when fills of its leader had not been heard of."""
+
+    end_ns: int
+    age_ns: int
+    unheard: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +52,15 @@ def wrong_margins(told: Activity, seen: VenueRecord, unjudged: list[str]) -> Ite
     """Yield one finding for each event whose margin the venue did not confirm."""
     ends_ns = _first_arrivals(told, seen)
     fills = {(each.account, each.symbol, each.trade_id): each for each in seen.leader_fills}
-    for intent_id, event in told.events.items():
+    for place, (intent_id, event) in enumerate(told.events.items()):
         if event.margin is None:
             continue
+        is_deaf = place < told.events_before_loss.get(event.leader, 0)
+        unheard = _unheard(place, told, seen, event.leader) if is_deaf else {}
         what = f"{event.leader} {intent_id}: margin {event.margin}"
-        found = _judged(event, told, seen, fills, ends_ns.get(intent_id, seen.last_ns))
+        end_ns = ends_ns.get(intent_id, seen.last_ns)
+        moment = _Moment(end_ns, told.reference_age_ns_max, unheard)
+        found = _judged(event, seen, fills, moment)
         if isinstance(found, str):
             unjudged.append(f"unjudged: {what}: {found}")
         elif not found.least <= event.margin <= found.most:
@@ -67,12 +78,28 @@ def _first_arrivals(told: Activity, seen: VenueRecord) -> dict[str, int]:
     return found
 
 
+def _unheard(place: int, told: Activity, seen: VenueRecord, leader: str) -> dict[str, int]:
+    """Return by symbol when the first fill was that only later events name: the stream lost some,
+    and nobody knew of it yet."""
+    heard = {
+        (account, symbol, cut(name)[0])
+        for event in list(told.events.values())[: place + 1]
+        for account, symbol, name in event.fills
+    }
+    account = told.leaders[leader]["account"]
+    found: dict[str, int] = {}
+    for fill in seen.leader_fills:
+        is_due = fill.account == account and fill.at_ms > told.since_ms.get(leader, 0)
+        if is_due and (account, fill.symbol, fill.trade_id) not in heard:
+            found.setdefault(fill.symbol, fill.ns)
+    return found
+
+
 def _judged(
     event: LeaderEvent,
-    told: Activity,
     seen: VenueRecord,
     fills: dict[tuple[str, str, str], LeaderFill],
-    end_ns: int,
+    moment: _Moment,
 ) -> _Range | str:
     """Return what the margin may be, or why that cannot be told."""
     named = [(account, symbol, cut(name)[0]) for account, symbol, name in event.fills]
@@ -87,20 +114,23 @@ def _judged(
     newest = max(known, key=lambda each: each.ns)
     if newest.ns in account.behind_ns:
         return "the venue's clock had stepped back, and its wallets cannot be told apart by time"
-    span = (newest.ns, end_ns)
-    return _worth(account, event.symbol, seen, span, told.reference_age_ns_max)
+    return _worth(account, event.symbol, seen, account.first_ns[newest.at_ms], moment)
 
 
 def _worth(
-    account: LeaderAccount, own_symbol: str, seen: VenueRecord, span: _Span, age_ns: int
+    account: LeaderAccount,
+    own_symbol: str,
+    seen: VenueRecord,
+    first_ns: int,
+    moment: _Moment,
 ) -> _Range | str:
     """Return what an account was worth in a span; positions and marks may be heard late."""
-    first_ns, last_ns = span
-    # Fills of one instant are one to the venue: the wallet may be that after any of them.
-    wallets = [each for ns, each in account.wallets if first_ns - _MS <= ns <= last_ns]
+    last_ns, age_ns = moment.end_ns, moment.age_ns
+    wallets = [each for ns, each in account.wallets if first_ns <= ns <= last_ns]
     worth = _Range(min(wallets), max(wallets))
     for symbol, steps in account.lanes.items():
-        begin = max(bisect_left(steps, (first_ns - age_ns,)) - 1, 0)
+        since_ns = min(first_ns - age_ns, moment.unheard.get(symbol, first_ns))
+        begin = max(bisect_left(steps, (since_ns,)) - 1, 0)
         held = [step for step in steps[begin:] if step[0] <= last_ns]
         # The event's own fill is counted in its margin; others may not have been heard of yet.
         since_ns = first_ns if symbol == own_symbol else 0

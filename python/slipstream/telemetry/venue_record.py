@@ -142,6 +142,7 @@ class LeaderAccount:
     """A leader's wallet and net positions, each as they became after every fill.
 
     ``wallets``: (ns, wallet). ``lanes``: by symbol (ns, signed quantity, entry price).
+    ``first_ns``: by venue millisecond, when its first fill was.
     ``is_whole``: the log tells what the account began with, and no side was held apart.
     ``behind_ns``: fills that the venue dated before an earlier one, because its clock stepped.
     """
@@ -153,6 +154,7 @@ class LeaderAccount:
     is_whole: bool = False
     behind_ns: set[int] = field(default_factory=set)
     newest_ms: int = 0
+    first_ns: dict[int, int] = field(default_factory=dict)
 
     def begin(self, line: Line) -> None:
         """Take what the account begins with."""
@@ -170,6 +172,7 @@ class LeaderAccount:
         if line["at_ms"] < self.newest_ms:
             self.behind_ns.add(ns)
         self.newest_ms = max(self.newest_ms, line["at_ms"])
+        self.first_ns.setdefault(line["at_ms"], ns)
         lane = self.lanes[line["symbol"]]
         if not lane:
             lane.append((0, Decimal(0), Decimal(0)))

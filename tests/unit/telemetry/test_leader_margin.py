@@ -76,3 +76,35 @@ def test_a_venue_whose_clock_stepped_back_is_named() -> None:
     found = evidence.count()
     assert any("clock had stepped back" in each for each in found.findings)
     assert not any(each.startswith("unexplained: whale") for each in found.findings)
+
+
+@pytest.mark.parametrize(("at_ms", "is_one"), [(0, True), (-1, False)])
+def test_the_fills_of_one_millisecond_are_not_told_apart(at_ms: int, is_one: bool) -> None:  # noqa: FBT001
+    evidence = with_margin("950")
+    fill = next(line for line in evidence.venue if line.get("trade_id") == "open-1")
+    earlier = {"position_after": "3", "entry_after": "50", "symbol": "XUSDT"}
+    earlier |= {"at_ms": fill["at_ms"] + at_ms, "ns": 60 * MS, "trade_id": "earlier"}
+    evidence.venue.insert(2, fill | earlier | {"wallet_after": "900"})
+    findings = [each for each in evidence.count().findings if "whale open-1: margin" in each]
+    assert (findings == []) is is_one
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+def test_a_position_whose_fill_the_stream_lost_may_be_the_one_before(is_found: bool) -> None:  # noqa: FBT001
+    evidence = with_margin("1029")
+    evidence.venue[0]["positions"] = [["YUSDT", "BOTH", "-2", "50"]]
+    evidence.venue.insert(1, mark(2, "40") | {"symbol": "YUSDT"})
+    fill = next(line for line in evidence.venue if line.get("trade_id") == "open-1")
+    lost: Line = {"ns": 3, "trade_id": "lost", "symbol": "YUSDT", "position_after": "0"}
+    lost["at_ms"] = fill["at_ms"] - 1
+    evidence.venue.insert(2, fill | lost | {"entry_after": "0", "wallet_after": "1000"})
+    for line in evidence.venue:
+        if line["ns"] > 3:
+            line["ns"] += 100_000 * MS
+        if line["kind"] == "order":
+            line["arrival_ns"] += 100_000 * MS
+    if is_found:
+        told = {"kind": "incident", "reason": "FILL_LOST_BY_STREAM", "leader": "whale"}
+        evidence.activity.append(told | {"payload": {}})
+    findings = [each for each in evidence.count().findings if "whale open-1: margin" in each]
+    assert (findings == []) is is_found
