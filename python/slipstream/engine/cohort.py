@@ -310,7 +310,11 @@ class Cohort:
             leg = self._leg(event, row, 0)
             self.wishes.want((row, event.symbol_index), event, leg, is_timed=False)
         # What stands beside the leader's events opens nothing: no price of the leader bounds it.
-        for row in plan.pending_open_rows if event.number is not None else ():
+        # Nor does an event of an earlier process that a newer one has superseded: it had its end.
+        is_newest = event.number is not None and (
+            self.newest_intent(event.symbol_index) in {None, event.intent.id}
+        )
+        for row in plan.pending_open_rows if is_newest else ():
             leg = event.legs.get((row, 1)) or self._leg(event, row, 1)
             if leg.is_told:
                 # It has had its end: what is still wanted there waits for a newer event.

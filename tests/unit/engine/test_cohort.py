@@ -5,7 +5,9 @@ import re
 from mirror_parts import INSTRUMENT, PX, SYMBOL, Stage, units
 from slipstream._core import SCALE, DepthReservation, Side, SizingMode, SizingRule, SkipReason
 from slipstream.domain.cohort import LegStatus
+from slipstream.domain.ids import IntentId
 from slipstream.engine.cohort import Cohort, Market, Planned
+from slipstream.engine.lane import with_orders
 from slipstream.units import Px, TimeNs
 
 
@@ -147,6 +149,22 @@ def test_the_opening_leg_of_a_flip_waits_and_is_planned_when_flat() -> None:
     (leg,) = opening.legs
     assert (leg.index, leg.current.request.qty) == (1, units(3))
     assert leg.current.request.side is Side.SELL
+
+
+def test_a_flip_of_an_earlier_process_opens_nothing_under_a_newer_event() -> None:
+    stage = Stage(("live",))
+    fill(stage, begin(stage, units(2)))
+    flip = begin(stage, -units(3))
+    lane = stage.cohort.table.lane(0, 0)
+    # Its close is tried again after a restart: what it opened was told before, and is not known.
+    flip.event.legs.clear()
+    stage.cohort.wishes.planned((0, 0), flip.event, 1)
+    stage.cohort._newest_intent.clear()
+    stage.cohort.restore_newest(SYMBOL, IntentId("of a newer event"))
+    stage.cohort.table.restore_lane(0, 0, with_orders(lane, 0, in_flight_qty=0, unknown_qty=0))
+    closing = again(stage, flip, [0])
+    assert [(leg.index, leg.current.request.is_reduction) for leg in closing.legs] == [(0, True)]
+    assert not stage.cohort.wishes
 
 
 def test_the_fair_order_moves_on_by_one_with_every_event() -> None:
