@@ -168,10 +168,12 @@ def test_skips_and_waiting_rows_follow_the_orders() -> None:
         )
         assert row.client_order_id is None
         assert row.qty is None
+        assert row.is_reduction == int(not skip.is_opening)
         assert row[-5:] == (None,) * 5
     second = planned(table, depth="2", before=10, after=20)
     waiting = [row for row in rows_of(names, second, table) if row.status == LegStatus.WAITING]
     assert [row.follower_id for row in waiting] == [FOLLOWERS[row] for row in second.waiting_rows]
+    assert {row.is_reduction for row in waiting} == {None}
     assert waiting
 
 

@@ -25,10 +25,11 @@ class LegRow(NamedTuple):
     """One leg of one follower: a claim, a skip or a waiting target.
 
     ``lane`` is the whole lane after this row as ``LaneState.encode`` writes it: what a restart
-    begins from. Quantities and prices are at 10**-8; a skip's ``wanted_qty`` is signed. A skip
-    has no order columns. ``position_side``, ``side`` and ``reference`` are the values of the
-    core's enums. The bound is ``bound_ppm`` around ``reference_px``, which belongs to book
-    ``reference_sequence``; ``book_sequence`` is the book whose depth the plan counted on.
+    begins from. Quantities and prices are at 10**-8; a skip's ``wanted_qty`` is signed. Of the
+    order columns a skip has ``is_reduction`` alone: what its order would have been.
+    ``position_side``, ``side`` and ``reference`` are the values of the core's enums. The bound is
+    ``bound_ppm`` around ``reference_px``, which belongs to book ``reference_sequence``;
+    ``book_sequence`` is the book whose depth the plan counted on.
     ``_core.LedgerNames.rows`` makes these tuples.
     """
 

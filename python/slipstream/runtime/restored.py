@@ -112,6 +112,8 @@ def restored_leg(rows: Sequence[LedgerLeg], event: Event, member: Member) -> Leg
             _add_order(leg, row)
         elif not leg.attempts:
             leg.wanted_qty = abs(row.wanted_qty)
+    if newest.client_order_id is None and newest.is_reduction is not None:
+        leg.is_opening = not newest.is_reduction
     leg.reason = newest.reason
     leg.observed, leg.limit = newest.observed, newest.limit_value
     if newest.leg_end is not None and not leg.filled_qty:

@@ -158,7 +158,7 @@ impl PyLedgerNames {
             saturated(skip.observed).into_pyobject(py)?,
             saturated(skip.limit).into_pyobject(py)?,
         ];
-        unordered(py, key)
+        unordered(py, key, Some(i64::from(!skip.is_opening)))
     }
 
     fn wait<'py>(
@@ -182,14 +182,23 @@ impl PyLedgerNames {
             py.None().into_bound(py),
             py.None().into_bound(py),
         ];
-        unordered(py, key)
+        unordered(py, key, None)
     }
 }
 
-/// Adds the order columns of a row without an order.
-fn unordered<'py>(py: Python<'py>, key: [Bound<'py, PyAny>; 12]) -> PyResult<Bound<'py, PyTuple>> {
-    let none = core::iter::repeat_with(|| py.None().into_bound(py)).take(11);
-    PyTuple::new(py, key.into_iter().chain(none).collect::<Vec<_>>())
+/// Adds the order columns of a row without an order: of a skip, only what it would have been.
+fn unordered<'py>(
+    py: Python<'py>,
+    key: [Bound<'py, PyAny>; 12],
+    is_reduction: Option<i64>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let nones = || core::iter::repeat_with(|| py.None().into_bound(py));
+    let values = key
+        .into_iter()
+        .chain(nones().take(5))
+        .chain([is_reduction.into_pyobject(py)?])
+        .chain(nones().take(5));
+    PyTuple::new(py, values.collect::<Vec<_>>())
 }
 
 #[pymethods]

@@ -523,3 +523,17 @@ async def test_an_event_planned_on_a_pass_that_the_ledger_refuses_is_refused_wit
     stage = await lives.begin()
     (rest,) = await lives.sent()
     assert (rest.request.is_reduction, rest.request.qty) == (True, units(1))
+
+
+async def test_an_opening_given_up_for_a_reduction_is_told_as_an_opening(lives: Lives) -> None:
+    stage = await lives.begin()
+    for step in (4, 12, 8):
+        await lives.move(units(step))
+    stage.books.show(1, sequence=2)
+    stage.take_sent()[0].fill()
+    assert await lives.sent() == []
+    await lives.kill()
+    await lives.begin()
+    *_, line = await lives.lines()
+    assert (line["kind"], line["reason"]) == ("partial_close", "DEPTH_SHORT")
+    assert (line["is_opening"], line["missed_qty"]) == (True, "4")
