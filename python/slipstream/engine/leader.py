@@ -12,7 +12,6 @@ need not wait at all. Any other order ends in the same positions.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from slipstream.domain.fill import (
@@ -25,10 +24,10 @@ from slipstream.domain.fill import (
 from slipstream.domain.ids import FillId, LeaderId, VenueId
 from slipstream.engine.account import LeaderAccount
 from slipstream.engine.classify import Motion, motion
+from slipstream.engine.cursors import Cursors
 from slipstream.engine.effects import (
     Backfill,
     Effect,
-    EmitIntent,
     ReadPositions,
     ReportIncident,
 )
@@ -39,7 +38,7 @@ from slipstream.engine.intents import (
     opening_part,
 )
 from slipstream.engine.join import MarginJoin, retry_ns
-from slipstream.engine.overtaken import left_of, venue_order
+from slipstream.engine.overtaken import venue_order
 from slipstream.engine.position import LaneKey, Repair, TrackedPosition
 from slipstream.engine.seen import SeenFills
 from slipstream.units import NS_PER_MS, Px, Qty, TimeNs
@@ -77,7 +76,7 @@ class LeaderTracker:
         self._seen = SeenFills()
         self._half_done: dict[FillId, int] = {}
         self._early: list[Fill] = []
-        self._cursors: dict[str, str] = {}
+        self._cursors = Cursors(self.is_settled)
         self._is_started = False
         self._read_deadline_ns: TimeNs | None = None
         self._read_attempt = 0
@@ -135,7 +134,7 @@ class LeaderTracker:
             self._is_started, self.account.is_restored = True, False
             early, self._early = self._early, []
             effects += self._take(early, now_ns=now_ns, is_live=False)
-        return self._with_cursors(effects)
+        return self._cursors.put_on(effects)
 
     def on_fills(self, fills: Sequence[Fill], *, now_ns: TimeNs) -> list[Effect]:
         """Take the fills of one socket read."""
@@ -145,7 +144,7 @@ class LeaderTracker:
             effects += self._take(fresh, now_ns=now_ns, is_live=True)
         else:
             self._early += fresh
-        return self._with_cursors(effects)
+        return self._cursors.put_on(effects)
 
     def on_account_update(self, update: AccountUpdate, *, now_ns: TimeNs) -> list[Effect]:
         """Take a pushed wallet and positions: confirms margin, checks the chain."""
@@ -167,7 +166,7 @@ class LeaderTracker:
         if update.wallet is not None:
             self.account.set_wallet(update.wallet, ts_ms=ts_ms)
             effects += self._join.on_confirmed(ts_ms, now_ns=now_ns)
-        return self._with_cursors(effects)
+        return self._cursors.put_on(effects)
 
     def on_leverage(self, update: LeverageUpdate, *, now_ns: TimeNs) -> list[Effect]:  # noqa: ARG002
         """Take a change of the leader's leverage."""
@@ -217,7 +216,7 @@ class LeaderTracker:
         ``cursor`` becomes durable with the intent that leaves nothing at or before it waiting.
         """
         if cursor is not None:
-            self._cursors[symbol] = cursor
+            self._cursors.hold(symbol, cursor)
         for lane in self.account.lanes(symbol):
             told = (fill for fill in fills if fill.position_side == lane.key.position_side)
             lane.retold.update(
@@ -234,7 +233,7 @@ class LeaderTracker:
             if repair is None or repair.is_backfilled:
                 continue
             repair.searched_ns = now_ns
-            if not lane.is_known and not self._begin_lane(lane, repair):
+            if not lane.is_known and not lane.begin(repair):
                 continue  # searched again at the deadline
             repair.is_backfilled = True
             effects += self._heal(lane, now_ns=now_ns)
@@ -243,14 +242,14 @@ class LeaderTracker:
                 effects += self._read_positions(
                     f"{symbol}: its fills do not explain the position", now_ns=now_ns
                 )
-        return self._with_cursors(effects)
+        return self._cursors.put_on(effects)
 
     def on_margin_read(self, snapshot: AccountSnapshot, *, now_ns: TimeNs) -> list[Effect]:
         """Take the answer to ``ReadMargin``."""
         if snapshot.account != self._name:
             return [self._foreign(snapshot.account, "a margin reading")]
         self.account.take_settings(snapshot)
-        return self._with_cursors(self._join.on_margin_read(snapshot, now_ns=now_ns))
+        return self._cursors.put_on(self._join.on_margin_read(snapshot, now_ns=now_ns))
 
     def on_deadline(self, *, now_ns: TimeNs) -> list[Effect]:
         """Act on what did not come in time."""
@@ -270,7 +269,7 @@ class LeaderTracker:
                 )
             )
             effects += self._read_positions("the last reading never came", now_ns=now_ns)
-        return self._with_cursors(effects)
+        return self._cursors.put_on(effects)
 
     def next_deadline(self) -> TimeNs | None:
         """Return when ``on_deadline`` is next needed, ``None`` while nothing is awaited."""
@@ -290,7 +289,7 @@ class LeaderTracker:
         A read overlaps with what is known; only on the live stream is an old fill worth a word.
         """
         fresh: list[Fill] = []
-        for fill in sorted(fills, key=_venue_order):
+        for fill in sorted(fills, key=lambda fill: venue_order(fill.id)):
             if fill.id.account != self._name or fill.id.venue != self._venue:
                 effects.append(self._foreign(fill.id.account, f"fill {fill.id.trade_id}"))
             elif fill.qty <= 0 or fill.px <= 0:
@@ -430,42 +429,19 @@ class LeaderTracker:
         if repair is None or not lane.is_known:
             return []
         if repair.qty not in (lane.qty_with_held(repair.ts_ms), lane.qty_with_held()):
-            return self._heal_overtaken(lane, repair, now_ns=now_ns)
+            # Recorded reductions may have passed increases that waited for their margin: the
+            # position recorded last counts them, or what is left, although no record names them.
+            left = lane.take_passed(repair)
+            if left is None:
+                return []
+            return self._join.resume(lane, left, now_ns=now_ns) + self._go_on(lane, now_ns=now_ns)
         return self._go_on(lane, now_ns=now_ns)
-
-    def _heal_overtaken(
-        self, lane: TrackedPosition, repair: Repair, *, now_ns: TimeNs
-    ) -> list[Effect]:
-        """End a repair where recorded reductions passed increases that waited for their margin.
-
-        The position recorded last counts those increases, or leaves out just what is left of
-        them, although no record names them.
-        """
-        ahead = [fill for fill in lane.held if lane.is_overtaken(fill)]
-        if not ahead:
-            return []
-        for until_ms in (repair.ts_ms, None):
-            later = sum(
-                fill.signed_qty
-                for fill in lane.held
-                if not lane.is_overtaken(fill)
-                and (until_ms is None or fill.id.venue_ts_ms <= until_ms)
-            )
-            qty = repair.qty - later
-            left = left_of(ahead, lane.retold.values(), qty)
-            apart = qty - lane.qty - sum(each.qty for each in left)
-            if lane.qty == qty or abs(apart) <= len(ahead) * (1 + len(lane.retold)):
-                left = lane.take_overtaken(ahead, qty)
-                effects = self._join.resume(lane, left, now_ns=now_ns)
-                lane.held = [fill for fill in lane.held if fill not in ahead]
-                return effects + self._go_on(lane, now_ns=now_ns)
-        return []
 
     def _go_on(self, lane: TrackedPosition, *, now_ns: TimeNs) -> list[Effect]:
         lane.restored_at = None
         lane.retold.clear()
         lane.repair = None
-        held, lane.held = sorted(lane.held, key=_venue_order), []
+        held, lane.held = sorted(lane.held, key=lambda fill: venue_order(fill.id)), []
         return self._advance(lane, held, now_ns=now_ns)
 
     def _adopt(self, lane: TrackedPosition, repair: Repair, *, now_ns: TimeNs) -> list[Effect]:
@@ -491,20 +467,8 @@ class LeaderTracker:
             effects.append(ReportIncident("position_grew_unseen", detail))
         lane.repair = None
         lane.adopt(target, ts_ms=repair.ts_ms)
-        held, lane.held = sorted(lane.held, key=_venue_order), []
+        held, lane.held = sorted(lane.held, key=lambda fill: venue_order(fill.id)), []
         return effects + self._advance(lane, held, now_ns=now_ns)
-
-    def _begin_lane(self, lane: TrackedPosition, repair: Repair) -> bool:
-        """Tell from what a lane's fills began that no earlier process acted on.
-
-        Nothing, when they make the position that was read; else what is held since before the
-        mirror began, once the history had time to bring every fill.
-        """
-        began = repair.qty - lane.qty_with_held(repair.ts_ms)
-        if began and not repair.is_searched:
-            return False
-        lane.qty, lane.is_known = began, True
-        return True
 
     def _px_of(self, lane: TrackedPosition) -> Px | None:
         return self.account.mark(lane.key.symbol) or lane.last_px or lane.entry_px
@@ -526,24 +490,7 @@ class LeaderTracker:
         self._read_deadline_ns = TimeNs(now_ns + retry_ns(self._read_attempt + 1))
         return [ReadPositions(reason)]
 
-    def _with_cursors(self, effects: list[Effect]) -> list[Effect]:
-        """Put each cursor on the last intent of its symbol once nothing of it waits."""
-        if not self._cursors:
-            return effects
-        for index in range(len(effects) - 1, -1, -1):
-            effect = effects[index]
-            if not isinstance(effect, EmitIntent):
-                continue
-            symbol = effect.intent.symbol
-            if symbol in self._cursors and self.is_settled(symbol):
-                effects[index] = replace(effect, cursor=self._cursors.pop(symbol))
-        return effects
-
     def _foreign(self, account: str, what: str) -> ReportIncident:
         return ReportIncident(
             "foreign_account", f"{what} of account {account!r} on the stream of {self._name!r}"
         )
-
-
-def _venue_order(fill: Fill) -> tuple[int, int, bool]:
-    return venue_order(fill.id)

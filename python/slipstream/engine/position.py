@@ -131,6 +131,18 @@ class TrackedPosition:
         """Whether an earlier process acted on later fills than this one."""
         return self.restored_at is not None and venue_order(fill.id) <= self.restored_at
 
+    def begin(self, repair: Repair) -> bool:
+        """Tell from what a lane's fills began that no earlier process acted on.
+
+        Nothing, when they make the position that was read; else what is held since before the
+        mirror began, once the history had time to bring every fill.
+        """
+        began = repair.qty - self.qty_with_held(repair.ts_ms)
+        if began and not repair.is_searched:
+            return False
+        self.qty, self.is_known = began, True
+        return True
+
     def adopt(self, qty: int, *, ts_ms: int) -> None:
         """Take the venue's word for the position without fills."""
         self.qty = qty
@@ -144,6 +156,28 @@ class TrackedPosition:
         self.qty, self.restored_at = qty, None
         self.retold.clear()
         return left
+
+    def take_passed(self, repair: Repair) -> list[Left] | None:
+        """Take the held fills that recorded ones have passed, and return what is left of them;
+        ``None`` where they do not make the position that the venue states."""
+        ahead = [fill for fill in self.held if self.is_overtaken(fill)]
+        if not ahead:
+            return None
+        for until_ms in (repair.ts_ms, None):
+            later = sum(
+                fill.signed_qty
+                for fill in self.held
+                if not self.is_overtaken(fill)
+                and (until_ms is None or fill.id.venue_ts_ms <= until_ms)
+            )
+            qty = repair.qty - later
+            left = left_of(ahead, self.retold.values(), qty)
+            apart = qty - self.qty - sum(each.qty for each in left)
+            if self.qty == qty or abs(apart) <= len(ahead) * (1 + len(self.retold)):
+                left = self.take_overtaken(ahead, qty)
+                self.held = [fill for fill in self.held if fill not in ahead]
+                return left
+        return None
 
     def state(self, qty: int, entry_px: Px | None, *, ts_ms: int) -> None:
         """Take the venue's word for quantity and entry price, unless a newer one is known."""

@@ -103,6 +103,8 @@ def test_a_position_whose_fill_the_stream_lost_may_be_the_one_before(is_found: b
             line["ns"] += 100_000 * MS
         if line["kind"] == "order":
             line["arrival_ns"] += 100_000 * MS
+    began = next(line for line in evidence.activity if line["kind"] == "leader")
+    began["payload"] = began["payload"] | {"since_ms": fill["at_ms"] - 2}
     if is_found:
         told = {"kind": "incident", "reason": "FILL_LOST_BY_STREAM", "leader": "whale"}
         evidence.activity.append(told | {"payload": {}})
