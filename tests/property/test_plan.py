@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_factory import (
-    DEEP,
     FREE_RULES,
     LOT,
     PX,
@@ -26,7 +25,6 @@ from slipstream._core import (
     Book,
     CohortIntent,
     CohortPlan,
-    CoreError,
     InstrumentRules,
     LaneState,
     Missed,
@@ -40,7 +38,6 @@ from slipstream._core import (
     Skip,
     SkipReason,
     format_fixed,
-    plan_cohort,
 )
 
 MILLI = TARGET_SCALE // 1000
@@ -553,159 +550,6 @@ def test_the_price_band_cuts_the_limit() -> None:
     assert cohort.plan(made).orders[0].limit_px == PX + 3 * TICK
 
 
-# --- caps ----------------------------------------------------------------------------------
-
-CAPS = {
-    "leverage_max": SkipReason.LEVERAGE_CAP,
-    "order_notional_max": SkipReason.ORDER_CAP,
-    "symbol_notional_max": SkipReason.SYMBOL_CAP,
-    "notional_max": SkipReason.NOTIONAL_CAP,
-}
-
-
-@pytest.mark.parametrize("name", CAPS)
-def test_a_cap_skips_or_clips_with_its_numbers(name: str) -> None:
-    bound = 250 * SCALE if name != "leverage_max" else 1
-    for on_cap in (OnLimit.SKIP, OnLimit.CLIP):
-        cohort = Cohort()
-        cohort.add(_rule(on_cap=on_cap), limits(**{name: bound}), equity=250 * SCALE)
-        plan = cohort.move(units(3))
-        if on_cap is OnLimit.SKIP:
-            skip = plan.skips[0]
-            assert skip.reason is CAPS[name]
-            assert (skip.observed, skip.limit) == (300 * SCALE, 250 * SCALE)
-        else:
-            order = plan.orders[0]
-            assert (order.qty, order.wanted_qty) == (5 * SCALE // 2, 3 * SCALE)
-            assert order.clip_reason is CAPS[name]
-            assert cohort.wanted() == units(5) // 2
-
-
-def test_an_order_clipped_below_the_venues_minimum_is_not_sent() -> None:
-    rules = InstrumentRules(px_step=TICK, qty_step=LOT, qty_min=SCALE)
-    cohort = Cohort(rules)
-    cohort.add(_rule(on_cap=OnLimit.CLIP), limits(order_notional_max=PX // 2))
-    skip = cohort.move(units(3)).skips[0]
-    assert (skip.reason, skip.observed, skip.limit) == (
-        SkipReason.ORDER_CAP,
-        3 * SCALE,
-        SCALE // 2,
-    )
-    assert cohort.wanted() == 0
-
-
-@given(
-    st.lists(st.integers(-9_000, 9_000), min_size=1, max_size=12),
-    st.integers(1, 900),
-    st.integers(1, 900),
-    st.sampled_from([OnLimit.CLIP, OnLimit.SKIP]),
-    st.lists(st.integers(0, 2), min_size=12, max_size=12),
-)
-def test_caps_hold_with_orders_in_flight(
-    walk: list[int], per_order: int, total: int, on_cap: OnLimit, ends: list[int]
-) -> None:
-    cohort = Cohort()
-    caps = limits(order_notional_max=per_order * SCALE, notional_max=total * SCALE)
-    cohort.add(_rule(on_cap=on_cap), caps)
-    cohort.table.set_mark(0, PX)
-    for after, end in zip(walk, ends, strict=False):
-        plan = cohort.move(after * MILLI)
-        for order in plan.orders:
-            if order.is_opening:
-                assert order.qty * PX <= per_order * SCALE * SCALE
-            if end == 1:
-                cohort.settle(order, order.qty)
-            elif end == 2:
-                cohort.table.mark_unknown(0, 0, order.position_side)
-        lane = cohort.table.lane(0, 0)
-        worst = max(
-            abs(lane.position_qty[0]),
-            abs(lane.position_qty[0] + lane.in_flight_qty[0] + lane.unknown_qty[0]),
-        )
-        assert worst * PX <= total * SCALE * SCALE
-
-
-def test_margin_counts_what_is_in_flight_on_other_symbols() -> None:
-    cohort = _with(_rule())
-    cohort.table.set_account(0, equity=1000 * SCALE, free_margin=500 * SCALE, ts_ns=0)
-    cohort.table.set_mark(9, PX)
-    cohort.table.restore_lane(0, 9, LaneState(in_flight_qty=(8 * SCALE, 0), leverage=2))
-    skip = cohort.move(units(2)).skips[0]
-    assert (skip.reason, skip.observed, skip.limit) == (
-        SkipReason.MARGIN_BREACH,
-        200 * SCALE,
-        100 * SCALE,
-    )
-    cohort.table.set_leverage(0, 0, 10)
-    assert [order.qty for order in cohort.move(units(4)).orders] == [2 * SCALE]
-
-
-def test_a_symbol_without_any_price_is_not_assumed_small() -> None:
-    cohort = Cohort()
-    cohort.add(_rule(), limits(notional_max=10**6 * SCALE))
-    cohort.table.restore_lane(0, 5, LaneState(position_qty=(1, 0)))
-    assert reasons(cohort.move(units(1)).skips) == ["NOTIONAL_CAP"]
-
-
-def test_account_caps_stop_opens_only() -> None:
-    for field, reason in (("day_pnl", "DAILY_LOSS"), ("drawdown_ppm", "DRAWDOWN")):
-        cohort = Cohort()
-        cohort.add(_rule(), limits(daily_loss_max=50 * SCALE, drawdown_ppm_max=1_000))
-        _filled(cohort)
-        cohort.table.set_account(
-            0,
-            equity=SCALE,
-            free_margin=10**6 * SCALE,
-            day_pnl=-50 * SCALE if field == "day_pnl" else 0,
-            drawdown_ppm=1_000 if field == "drawdown_ppm" else 0,
-            ts_ns=0,
-        )
-        assert reasons(cohort.move(units(4)).skips) == [reason]
-        assert len(cohort.move(units(2)).orders) == 1
-
-
-def test_the_count_of_positions_is_capped() -> None:
-    cohort = Cohort()
-    cohort.add(_rule(), limits(position_count_max=1))
-    cohort.table.restore_lane(0, 4, LaneState(position_qty=(-SCALE, 0)))
-    skip = cohort.move(units(1)).skips[0]
-    assert (skip.reason.code, skip.observed, skip.limit) == ("POSITION_COUNT_CAP", 2, 1)
-
-
-def test_the_venues_largest_order_clips_and_a_reductions_rest_stays_wanted() -> None:
-    rules = InstrumentRules(px_step=TICK, qty_step=LOT, qty_min=0, qty_max=2 * SCALE)
-    cohort = _with(_rule(), rules=rules)
-    cohort.table.restore_lane(
-        0,
-        0,
-        LaneState(
-            mirrored_target=(units(5), 0),
-            exact_target=(units(5), 0),
-            wanted_target=(units(5), 0),
-            position_qty=(5 * SCALE, 0),
-        ),
-    )
-    cohort.leader[0] = units(5)
-    order = cohort.move(0).orders[0]
-    assert (order.qty, order.wanted_qty, order.is_full_close) == (2 * SCALE, 5 * SCALE, False)
-    cohort.settle(order, order.qty)
-    again = cohort.again([0], reductions_only=True).orders[0]
-    cohort.settle(again, again.qty)
-    last = cohort.again([0], reductions_only=True).orders[0]
-    assert (last.qty, last.is_full_close) == (SCALE, True)
-
-
-def test_a_full_close_ignores_the_venues_minimums() -> None:
-    rules = InstrumentRules(
-        px_step=TICK, qty_step=LOT, qty_min=SCALE, notional_min=PX, is_reduction_exempt=False
-    )
-    cohort = _with(_rule(), rules=rules)
-    _filled(cohort, 2)
-    assert reasons(cohort.move(units(3) // 2).skips) == ["BELOW_MIN_QTY"]
-    order = cohort.move(0).orders[0]
-    assert (order.qty, order.is_full_close) == (2 * SCALE, True)
-
-
 # --- shared depth --------------------------------------------------------------------------
 
 
@@ -836,126 +680,3 @@ def test_an_unknown_order_blocks_increases_until_it_is_settled() -> None:
     lane = cohort.settle(order, 2 * SCALE)
     assert (lane.position_qty, lane.unknown_qty) == ((2 * SCALE, 0), (0, 0))
     assert lane.wanted_target == (units(2), 0)
-
-
-# --- totality ------------------------------------------------------------------------------
-
-wide = st.one_of(
-    st.integers(-(2**127), 2**127 - 1),
-    st.sampled_from([0, 1, -1, 2**127 - 1, -(2**127), TARGET_SCALE]),
-)
-raw = st.one_of(
-    st.integers(-(2**63), 2**63 - 1),
-    st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63), SCALE]),
-)
-pairs = st.tuples(wide, wide)
-raw_pairs = st.tuples(raw, raw)
-poisons = st.builds(
-    LaneState,
-    mirrored_target=pairs,
-    exact_target=pairs,
-    wanted_target=pairs,
-    peak_target=pairs,
-    frozen_leader_margin=raw_pairs,
-    position_qty=raw_pairs,
-    in_flight_qty=st.sampled_from([(0, 0), (1, -1), (2**63 - 1, -(2**63))]),
-    unknown_qty=raw_pairs,
-    foreign_qty=raw_pairs,
-    leverage=st.one_of(st.none(), st.integers(0, 2**32 - 1)),
-)
-any_mode = st.sampled_from(
-    [
-        ratio(1_000_000),
-        SizingRule(mode=SizingMode.RATIO, ratio=2**63 - 1, on_cap=OnLimit.CLIP),
-        SizingRule(mode=SizingMode.MARGIN, allocation=2**63 - 1),
-        SizingRule(mode=SizingMode.MARGIN, allocation_ppm=2**63 - 1),
-        SizingRule(mode=SizingMode.POSITION, multiplier=2**63 - 1),
-        SizingRule(mode=SizingMode.POSITION, margin_ppm=2**63 - 1, leader_notional_min=1),
-        SizingRule(mode=SizingMode.NOTIONAL, notional=2**63 - 1, below_minimum=BelowMinimum.BUMP),
-    ]
-)
-
-
-events = st.tuples(st.integers(-9, 9), st.integers(-9, 9))
-
-
-@given(poisons, any_mode, st.booleans(), raw_pairs, events)
-def test_a_poisoned_row_is_its_own_outcome_and_changes_nothing_for_others(
-    lane: LaneState,
-    rule: SizingRule,
-    is_hedge: bool,  # noqa: FBT001
-    account: tuple[int, int],
-    event: tuple[int, int],
-) -> None:
-    (equity, free_margin), (before, after) = account, event
-
-    def results(poison: LaneState | None) -> tuple[list[object], CohortPlan, Cohort]:
-        cohort = Cohort(view=DEEP, has_reservation=True)
-        cohort.add(ratio(1_000_000))
-        bounds = limits(leverage_max=2**62, notional_max=2**63 - 1, position_count_max=3)
-        cohort.add(rule if poison else ratio(1_000_000), bounds, is_hedge=is_hedge)
-        cohort.add(ratio(2_000_000))
-        cohort.leader[0] = units(before)
-        if poison is not None:
-            cohort.table.set_account(1, equity=equity, free_margin=free_margin, ts_ns=0)
-            cohort.table.restore_lane(1, 0, poison)
-            cohort.table.restore_lane(1, 7, poison)
-        plan = cohort.move(units(after), margin=3_000 * SCALE, initial_margin=SCALE)
-        others: list[object] = [
-            (result.row, result.leg, type(result).__name__, getattr(result, "qty", None))
-            for result in _results(plan)
-            if result.row != 1
-        ]
-        others += [cohort.table.lane(row, 0) for row in (0, 2)]
-        return others, plan, cohort
-
-    poisoned, plan, cohort = results(lane)
-    assert cohort.reservation is not None
-    assert cohort.reservation.outstanding_qty == sum(order.qty for order in plan.orders)
-    taken = sum(order.qty for order in plan.orders if order.row == 1)
-    if taken < 10**6 * SCALE:  # one level: an order as large as the book leaves nothing to others
-        assert poisoned == results(None)[0]
-    skips = [skip for skip in plan.skips if skip.row == 1]
-    if any(skip.reason is SkipReason.OVERFLOW for skip in skips):
-        assert len(skips) == 1
-        assert cohort.table.lane(1, 0) == lane
-        assert all(order.row != 1 for order in plan.orders)
-    assert _row_results(plan)[1, 0] == 1
-
-
-@given(poisons, raw, st.booleans(), st.sampled_from(list(PositionSide.__members__.values())))
-def test_settling_a_poisoned_lane_ends_in_a_lane_or_a_named_error(
-    lane: LaneState,
-    filled: int,
-    is_opening: bool,  # noqa: FBT001
-    side: PositionSide,
-) -> None:
-    cohort = _with(_rule())
-    cohort.table.restore_lane(0, 0, lane)
-    try:
-        cohort.table.settle(0, 0, side, filled_qty=filled, is_opening=is_opening)
-        cohort.table.shrink(0, 0, side, filled)
-    except CoreError as error:
-        assert "row 0" in str(error)  # noqa: PT017  both ends are fine, a third is not
-
-
-def test_an_unknown_row_is_refused_before_anything_changes() -> None:
-    cohort = _with(_rule())
-    with pytest.raises(CoreError, match="row 3"):
-        plan_cohort(cohort.intent(0, before=0), cohort.table, DEEP, None, now_ns=1, rows=[0, 3])
-    assert cohort.table.lane(0, 0) == LaneState()
-
-
-@pytest.mark.parametrize("field", ["leader_px", "arrival_px", "band_low_px", "track"])
-def test_an_intent_names_what_it_refuses(field: str) -> None:
-    given_fields = {
-        "symbol_index": 0,
-        "rules": FREE_RULES,
-        "leader_before": 0,
-        "leader_after": 1,
-        "leader_px": PX,
-        "created_ns": 0,
-        field: -1,
-    }
-    with pytest.raises(CoreError, match=field):
-        CohortIntent(**given_fields)  # type: ignore[arg-type]
