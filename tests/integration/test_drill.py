@@ -13,11 +13,11 @@ import pytest
 from postgres_parts import PostgresServer
 from slipstream import cli
 from slipstream.commands import drill as drill_command
+from slipstream.drill.cuts import DISRUPTIONS
+from slipstream.drill.plan import IN_FLIGHT, crash_plans
+from slipstream.drill.run import DrillSettings
+from slipstream.drill.site import FOLLOWERS
 from slipstream.runtime import points
-from slipstream.runtime.drill import DrillSettings
-from slipstream.runtime.drillcuts import DISRUPTIONS
-from slipstream.runtime.drillplan import IN_FLIGHT, crash_plans
-from slipstream.runtime.drillsite import FOLLOWERS
 
 TESTS = Path(__file__).parent.parent
 COUNTERS = ("duplicate_orders", "lost_fills", "outside_bound", "unexplained")

@@ -13,12 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from slipstream.commands.output import emit, note
+from slipstream.drill import site
+from slipstream.drill.crashes import play_crashes
+from slipstream.drill.cuts import DISRUPTIONS, cut_plans
+from slipstream.drill.disconnects import play_cuts
+from slipstream.drill.judge import DrillCounts
+from slipstream.drill.plan import RANDOM_INSTANT, crash_plans
+from slipstream.drill.run import DrillSettings, run_drills
 from slipstream.errors import ConfigError, StoreError
-from slipstream.runtime import drillsite, points
-from slipstream.runtime.drill import DrillSettings, run_crashes, run_cuts
-from slipstream.runtime.drillcuts import DISRUPTIONS, cut_plans
-from slipstream.runtime.drilljudge import DrillCounts
-from slipstream.runtime.drillplan import RANDOM_INSTANT, crash_plans
+from slipstream.runtime import points
 
 EXIT_FOUND: Final = 1
 RUNS_MAX: Final = 100_000
@@ -104,9 +107,9 @@ async def _run(kind: DrillKind, runs: int, first: int, settings: DrillSettings) 
 
     if kind is DrillKind.CRASH:
         kills = crash_plans(first + runs, settings.seed)[first:]
-        return await run_crashes(kills, settings, progress)
+        return await run_drills(kills, play_crashes, settings, progress)
     cuts = cut_plans(first + runs, settings.seed)[first:]
-    return await run_cuts(cuts, settings, progress)
+    return await run_drills(cuts, play_cuts, settings, progress)
 
 
 def summary(kind: DrillKind, counts: DrillCounts, settings: DrillSettings) -> dict[str, object]:
@@ -116,8 +119,8 @@ def summary(kind: DrillKind, counts: DrillCounts, settings: DrillSettings) -> di
         **counts.summary(names),
         "seed": settings.seed,
         "database": "sqlite" if settings.database is None else "postgresql",
-        "weight_factor": drillsite.WEIGHT_FACTOR,
-        "nonce_window_ms": drillsite.WINDOW_MS,
+        "weight_factor": site.WEIGHT_FACTOR,
+        "nonce_window_ms": site.WINDOW_MS,
         "findings": counts.findings,
     }
 

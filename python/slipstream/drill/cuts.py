@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from slipstream.runtime.drillplan import deck
-from slipstream.runtime.drillproxy import Proxy
-from slipstream.runtime.drillsite import leader_names
+from slipstream.drill.plan import deck
+from slipstream.drill.proxy import Proxy
+from slipstream.drill.site import leader_names
 from slipstream.runtime.simproc import SimProcess
 from slipstream.runtime.trial import account_of
 

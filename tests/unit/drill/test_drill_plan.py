@@ -4,9 +4,8 @@ from collections import Counter
 from decimal import Decimal
 from itertools import islice
 
-from slipstream.runtime import points
-from slipstream.runtime.drillcuts import DISRUPTIONS, cut_plans
-from slipstream.runtime.drillplan import (
+from slipstream.drill.cuts import DISRUPTIONS, cut_plans
+from slipstream.drill.plan import (
     IN_FLIGHT,
     LIVING,
     STARTING,
@@ -15,6 +14,7 @@ from slipstream.runtime.drillplan import (
     crash_plans,
     trades,
 )
+from slipstream.runtime import points
 
 
 def planned(plans: list[CrashPlan]) -> Counter[str]:

@@ -1,6 +1,6 @@
 """The daemon of a drill: the production daemon, which kills itself where it was told to.
 
-``python -m slipstream.runtime.drill_daemon CONFIG`` reads one line of JSON from standard input,
+``python -m slipstream.drill.daemon CONFIG`` reads one line of JSON from standard input,
 ``{"passphrase": T, "point": T or null, "hit": N, "absent_after_ms": N, "lookup_lag_ms": N}``, and
 runs until SIGTERM or the end of standard input. At the ``hit``-th time it comes to ``point`` it
 ends as in a power cut: SIGKILL, nothing flushed. Each change of state is a line on standard

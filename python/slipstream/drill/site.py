@@ -18,10 +18,10 @@ from typing import Any, Final
 import orjson
 
 from slipstream.config.keystore import Keystore
+from slipstream.drill.plan import LEADER_PX, LeaderTrade
 from slipstream.errors import SlipstreamError
 from slipstream.runtime.control import ControlAction, ControlCommand, send_command
 from slipstream.runtime.daemon import READY
-from slipstream.runtime.drillplan import LEADER_PX, LeaderTrade
 from slipstream.runtime.simproc import SimProcess
 from slipstream.runtime.trial import account_of, follower_names
 

@@ -1,64 +1,53 @@
 """Drills: a leader trades while the daemon is killed, or its sockets fail, again and again.
 
 Real processes: the simulated venue, the production daemon and its database. What came of it is
-decided from the venue's own log when everything has settled (``drilljudge``).
+decided from the venue's own log when everything has settled (``judge``).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from slipstream.errors import SlipstreamError
-from slipstream.runtime import drillsite as site
-from slipstream.runtime.drillcuts import DEAD, ORDER_ROUTE, CutPlan, Site, disrupt, restore
-from slipstream.runtime.drilljudge import (
+from slipstream.drill import site
+from slipstream.drill.judge import (
     ACTIVITY_FILE,
     VENUE_FILE,
     DrillCounts,
     judge,
     write_activity,
 )
-from slipstream.runtime.drillplan import (
-    OUTAGE,
-    RANDOM_INSTANT,
-    STARTING,
-    CrashPlan,
-    Kill,
-    LeaderTrade,
-    Stretch,
-    trades,
-)
-from slipstream.runtime.drillproxy import Proxy
+from slipstream.drill.plan import RANDOM_INSTANT, Kill, LeaderTrade, trades
+from slipstream.errors import SlipstreamError
 from slipstream.runtime.simproc import SimProcess, SimSettings
 from slipstream.runtime.trial import account_of
-from slipstream.store.scratch import scratch_database, writes_held
+from slipstream.store.scratch import scratch_database
 
 TRADES_MIN: Final = 24
-PATIENCE_TRADES: Final = 10
-"""More trades than planned, for a daemon that has not come to its point."""
-
-HELD_FROM: Final = 1
-HELD_S: Final = 1.5
-"""A database that does not answer within a second counts as down."""
-
-LAST_CHANCE_S: Final = 1.5
-START_CHANCE_S: Final = 3.0
 LAST_TRADES: Final = 4
 SETTLE_S: Final = 40.0
-NOTICE_S: Final = 30.0
-"""A silent stream is given up within 15 s and dialled again."""
-
 SETTLE_LOOK_S: Final = 0.1
 SETTLED_LOOKS: Final = 5
-LOST_SHARE: Final = 0.15
-ENTRY: Final = "slipstream.runtime.drill_daemon"
+ENTRY: Final = "slipstream.drill.daemon"
 
 Progress = Callable[[DrillCounts], None]
+
+
+class Plan(Protocol):
+    """What every plan of a drill says; the rest is its player's."""
+
+    @property
+    def seed(self) -> str:
+        """Names the drill, and repeats its trades."""
+
+    @property
+    def leaders(self) -> int:
+        """How many leaders trade."""
+
+
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +148,15 @@ class Drill:
         await site.lead(self.sim, trade, self.leaders)
         self.trade_count += 1
 
+    async def close(self) -> None:
+        """Trade for the last time, at least as often as a drill must, and settle.
+
+        What a stream lost in silence is found at its next event.
+        """
+        for _ in range(max(LAST_TRADES, TRADES_MIN - self.trade_count)):
+            await self.trade()
+        await self.settle()
+
     async def fault(self, **rule: object) -> None:
         """Switch a fault of the venue on."""
         await self.sim.post("/_sim/faults", rule)
@@ -225,146 +223,26 @@ class Drill:
                 (directory / path.name).write_bytes(path.read_bytes())
 
 
-async def play_crashes(drill: Drill, plan: CrashPlan) -> None:
-    """Kill the daemon as planned, let the leader trade on, and leave a daemon that lives."""
-    for stretch in plan.stretches:
-        await _live(drill, stretch)
-        for _ in range(stretch.missed):
-            await drill.trade(pause_ms=drill.source.randint(5, 60))
-    daemon = await drill.start()
-    if not await daemon.wait_ready():
-        raise SlipstreamError(f"the daemon did not start: {drill.last_words()}")
-    _note_recovery(drill, daemon)
-    for _ in range(max(LAST_TRADES, TRADES_MIN - drill.trade_count)):
-        await drill.trade()
-    await drill.settle()
+Play = Callable[[Drill, AnyPlan], Awaitable[None]]
 
 
-async def _live(drill: Drill, stretch: Stretch) -> None:
-    """Run one life of the daemon up to its end."""
-    kill = stretch.kill
-    daemon = await drill.start(kill)
-    if await daemon.wait_ready():
-        _note_recovery(drill, daemon)
-        if kill.point in STARTING:
-            await daemon.wait_over(START_CHANCE_S)
-        else:
-            async with AsyncExitStack() as held:
-                await _trade_to_the_end(drill, daemon, stretch, held)
-    is_by_itself = daemon.is_over
-    await daemon.kill()
-    if daemon.process.returncode != site.KILLED:
-        raise SlipstreamError(f"the daemon ended by itself: {drill.last_words()}")
-    point = kill.point if is_by_itself else RANDOM_INSTANT
-    drill.counts.kills += 1
-    drill.counts.points[point] += 1
-    planned = "" if point == kill.point else f" (not {kill.point} {kill.hit})"
-    drill.steps.append(f"{point} {kill.hit}{planned} after {drill.trade_count} trades")
-    await drill.calm()
-
-
-async def _trade_to_the_end(
-    drill: Drill, daemon: site.Daemon, stretch: Stretch, held: AsyncExitStack
-) -> None:
-    """Trade until the daemon comes to its point, or its instant has come."""
-    kill = stretch.kill
-    if stretch.loses_answers:
-        await drill.fault(kind="lost_ack", route=ORDER_ROUTE, probability=LOST_SHARE)
-    is_named = kill.point != RANDOM_INSTANT
-    for index in range(stretch.trades + (PATIENCE_TRADES if is_named else 0)):
-        if stretch.is_thin and index == stretch.trades // 2:
-            await site.set_depth(drill.sim, site.THIN_NOTIONAL)
-        if daemon.is_over:
-            return
-        if stretch.holds_ledger and index == HELD_FROM:
-            await held.enter_async_context(writes_held(drill.url))
-        await drill.trade()
-        if stretch.holds_ledger and index == HELD_FROM:
-            await daemon.wait_over(HELD_S)
-            if kill.point != OUTAGE:
-                await held.aclose()  # the database is back, and the daemon must find that out
-    if is_named:
-        await daemon.wait_over(LAST_CHANCE_S)
-    else:
-        await asyncio.sleep(kill.after_ms / 1000)
-
-
-def _note_recovery(drill: Drill, daemon: site.Daemon) -> None:
-    """Keep how long a start took, once there was something to recover."""
-    if daemon.ready_s is not None and drill.counts.kills:
-        drill.counts.recovery_s.append(daemon.ready_s)
-
-
-async def play_cuts(drill: Drill, plan: CutPlan) -> None:
-    """Disrupt the daemon's connections as planned while the leader trades, and restore them."""
-    async with Proxy(drill.sim.rest) as proxy:
-        address = proxy.address
-        drill.reach(f"http://{address}", f"ws://{address}")
-        at = Site(drill.sim, proxy, drill.leaders)
-        daemon = await drill.start()
-        if not await daemon.wait_ready():
-            raise SlipstreamError(f"the daemon did not start: {drill.last_words()}")
-        await drill.trade()
-        for step in plan.steps:
-            await drill.trade()
-            await disrupt(at, step)
-            drill.counts.points[step.name] += 1
-            drill.steps.append(f"{step.name} after {drill.trade_count} trades")
-            for _ in range(step.trades):
-                await drill.trade()
-            if step.name == DEAD and not await daemon.wait_back(drill.leaders, NOTICE_S):
-                drill.find(f"a dead stream of a leader was not replaced in {NOTICE_S:g} s")
-            await restore(at)
-            await drill.trade()
-        # What a stream lost in silence is found at the next event.
-        for _ in range(max(LAST_TRADES, TRADES_MIN - drill.trade_count)):
-            await drill.trade()
-        await drill.settle()
-        drill.counts.recovery_s += daemon.back_s
-
-
-async def run_cuts(
-    plans: Sequence[CutPlan], settings: DrillSettings, progress: Progress
+async def run_drills(
+    plans: Sequence[AnyPlan], play: Play[AnyPlan], settings: DrillSettings, progress: Progress
 ) -> DrillCounts:
-    """Run a series of disconnect drills, some side by side; return its counts."""
-
-    async def one(keys: site.Keys, plan: CutPlan) -> DrillCounts:
-        with site.scratch() as path:
-            drill = Drill(settings, keys, seed=plan.seed, leaders=plan.leaders, path=Path(path))
-            return await drill.run(lambda each: play_cuts(each, plan))
-
-    return await series([partial(one, plan=plan) for plan in plans], settings, progress)
-
-
-async def run_crashes(
-    plans: Sequence[CrashPlan], settings: DrillSettings, progress: Progress
-) -> DrillCounts:
-    """Run a series of crash drills, some side by side; return its counts."""
-
-    async def one(keys: site.Keys, plan: CrashPlan) -> DrillCounts:
-        with site.scratch() as path:
-            drill = Drill(settings, keys, seed=plan.seed, leaders=plan.leaders, path=Path(path))
-            return await drill.run(lambda each: play_crashes(each, plan))
-
-    return await series([partial(one, plan=plan) for plan in plans], settings, progress)
-
-
-Run = Callable[[site.Keys], Awaitable[DrillCounts]]
-
-
-async def series(runs: Sequence[Run], settings: DrillSettings, progress: Progress) -> DrillCounts:
-    """Carry runs out, ``jobs`` at a time, with one keystore for all; add up their counts."""
+    """Play drills, ``jobs`` at a time, with one keystore for all; add up their counts."""
     total = DrillCounts()
     places = asyncio.Semaphore(settings.jobs)
 
-    async def one(run: Run, keys: site.Keys) -> None:
+    async def one(plan: AnyPlan, keys: site.Keys) -> None:
         async with places:
-            total.add(await run(keys))
+            with site.scratch() as path:
+                drill = Drill(settings, keys, seed=plan.seed, leaders=plan.leaders, path=Path(path))
+                total.add(await drill.run(lambda each: play(each, plan)))
             progress(total)
 
     with site.scratch() as path:
         keys = site.Keys.make(Path(path))
         async with asyncio.TaskGroup() as group:
-            for run in runs:
-                group.create_task(one(run, keys))
+            for plan in plans:
+                group.create_task(one(plan, keys))
     return total

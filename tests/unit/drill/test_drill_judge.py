@@ -1,6 +1,6 @@
 """How the counts of drills are added up and shown."""
 
-from slipstream.runtime.drilljudge import DrillCounts, expected_legs, unresolved
+from slipstream.drill.judge import DrillCounts, expected_legs, unresolved
 
 
 def session(**leaders: str) -> dict[str, object]:
