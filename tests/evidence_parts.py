@@ -85,6 +85,7 @@ class Evidence:
                     "bound_ppm": 20_000,
                     "has_depth": True,
                     "state": "done",
+                    "answer_ms": 2,
                 }
             ]
         payload |= more

@@ -200,25 +200,11 @@ def judge(world: World) -> list[str]:
         findings.append(f"incomplete: the log does not tell of {error}")
     else:
         findings += [each for each in counted.findings if not each.startswith(NOT_COUNTED)]
-    findings += _lost(world, venue)
     findings += _told(world, lines)
     if world.venue.face.bad_signatures:
         findings.append(f"signatures: {world.venue.face.bad_signatures} bad ones")
     findings += _keys(world, lines)
     return findings
-
-
-def _lost(world: World, venue: Sequence[Mapping[str, Any]]) -> list[str]:
-    leaders = {world.account(name): name for name in world.leaders}
-    # A fill whose margin is not confirmed yet may be mirrored in parts: "7/close:5", "7/open".
-    mirrored = {key.split("\x1f")[4].partition("/")[0] for key in world.store.ledger.fills}
-    return [
-        f"lost: fill {line['trade_id']} of {leaders[line['account']]} is in no intent"
-        for line in venue
-        if line["kind"] == "fill"
-        and line["account"] in leaders
-        and str(line["trade_id"]) not in mirrored
-    ]
 
 
 def _told(world: World, lines: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from slipstream._core import format_fixed, format_target
 from slipstream.domain.outcome import LegEnd
 from slipstream.engine.leg import LegEvent, LegState, next_state
-from slipstream.units import Px, TimeNs
+from slipstream.units import NS_PER_MS, Px, TimeNs
 
 if TYPE_CHECKING:
     from slipstream._core import (
@@ -287,4 +287,12 @@ def _order_payload(attempt: Attempt) -> dict[str, object]:
         "expected_px": None if plan.expected_px is None else format_fixed(plan.expected_px),
         "has_depth": plan.expected_px is not None,
         "state": attempt.state.value,
+        "answer_ms": _answer_ms(attempt),
     }
+
+
+def _answer_ms(attempt: Attempt) -> int | None:
+    """Return whole milliseconds from an order's way onto its socket to its answer, rounded up."""
+    if attempt.sent_ns is None or attempt.acked_ns is None:
+        return None
+    return -(-(attempt.acked_ns - attempt.sent_ns) // NS_PER_MS)

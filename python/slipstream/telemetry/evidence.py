@@ -94,6 +94,8 @@ class Claim:
     is_done: bool
     """Whether the venue's last word on it was known when its leg was told."""
     was_sent_unclaimed: bool
+    answer_ms: int | None
+    """From its way onto the socket to its answer; ``None`` when that is not known."""
 
     @property
     def planned_with(self) -> tuple[str, int, int]:
@@ -329,6 +331,7 @@ class Activity:
             has_depth=order["has_depth"],
             is_done=order["state"] == "done",
             was_sent_unclaimed=is_live and sent is not None and (claimed is None or claimed > sent),
+            answer_ms=order.get("answer_ms"),
         )
         return key
 

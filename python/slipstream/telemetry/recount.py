@@ -176,14 +176,14 @@ def _breaches(
         limit_px = order.limit_px
     what = f"breach: {claim.key[1]} {claim.side} limit {limit_px}"
     outside = _outside(claim, limit_px, told, seen, unjudged)
-    late_ms = None if order is None else _late_ms(claim, order, told, seen)
+    late_ms = None if order is None else _late_ms(claim, order, told, seen, unjudged)
     is_false = seen.was_false(claim, age_ns=told.reference_age_ns_max)
     if outside is not None and is_false:
         unjudged.append(f"unjudged: {claim.key[1]}: the venue had published a false book")
     elif outside is not None:
         yield f"{what} {outside}"
     elif late_ms is not None:
-        yield f"{what} arrived {late_ms} ms after its reference was superseded"
+        yield f"{what} left {late_ms} ms after its reference was superseded"
     for px in seen.fill_prices.get(claim.key, ()):
         if _is_beyond(claim.side, px, limit_px):
             yield f"{what} filled at {px}"
@@ -276,14 +276,29 @@ def _reference(book: BookState, kind: str, side: str) -> Decimal | None:
     return book.mid() if kind == "MID" else book.best(side)
 
 
-def _late_ms(claim: Claim, order: VenueOrder, told: Activity, seen: VenueRecord) -> int | None:
-    """Return for how long the reference had been superseded, ``None`` when that is allowed."""
+def _late_ms(
+    claim: Claim, order: VenueOrder, told: Activity, seen: VenueRecord, unjudged: list[str]
+) -> int | None:
+    """Return for how long the reference had been superseded, ``None`` when that is allowed.
+
+    What a network holds back after an order has left is not its decision's age: as much of the
+    way as its answer may have taken is allowed for. Without an answer nobody knows when it left.
+    """
     if claim.reference_sequence is None:
         return None
     superseded_ns = seen.superseded_ns.get((claim.symbol, claim.reference_sequence))
     if superseded_ns is None:
         return None
     late_ns = order.arrival_ns - superseded_ns
+    if late_ns <= told.reference_age_ns_max:
+        return None
+    if claim.answer_ms is None:
+        unjudged.append(
+            f"unjudged: {claim.key[1]} arrived {late_ns // _NS_PER_MS} ms after its reference was "
+            "superseded, and no answer tells when it left"
+        )
+        return None
+    late_ns -= claim.answer_ms * _NS_PER_MS
     return late_ns // _NS_PER_MS if late_ns > told.reference_age_ns_max else None
 
 

@@ -62,9 +62,10 @@ def _venue_limit_is_the_one_judged(evidence: Evidence) -> None:
 
 
 def _reference_superseded_too_long(evidence: Evidence) -> None:
-    # Sequence 6 ended when 7 came, at 9 ms; 7,000 ms later is the last instant allowed.
+    # Sequence 6 ended when 7 came, at 9 ms; 7,000 ms later is the last instant allowed, and 2 ms
+    # on the way.
     order = evidence.at_venue("b-1")
-    order["arrival_ns"] = 7_009 * MS + 1
+    order["arrival_ns"] = 7_011 * MS + 1
     order["ns"] = order["arrival_ns"] + MS
     order["executed_on_sequence"] = 7
 
@@ -122,6 +123,18 @@ def test_a_reference_may_be_as_old_as_allowed() -> None:
     _reference_superseded_too_long(evidence)
     evidence.at_venue("b-1")["arrival_ns"] -= 1
     assert counts(evidence.count()) == CLEAN
+
+
+@pytest.mark.parametrize(("answer_ms", "is_judged"), [(2_992, True), (2_993, True), (None, False)])
+def test_what_a_network_holds_back_is_not_late(answer_ms: int | None, *, is_judged: bool) -> None:
+    evidence = Evidence()
+    _reference_superseded_too_long(evidence)
+    evidence.at_venue("b-1")["arrival_ns"] = 10_002 * MS
+    evidence.orders("b-1")["answer_ms"] = answer_ms
+    found = evidence.count()
+    late = answer_ms == 2_992
+    assert counts(found) == (BREACH if late else CLEAN)
+    assert found.unjudged == (not is_judged)
 
 
 def test_an_emergency_exit_has_the_wider_bound_only() -> None:
