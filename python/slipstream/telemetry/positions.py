@@ -24,6 +24,9 @@ _ZERO: Final = Decimal(0)
 _STEP: Final = Decimal("4e-18")
 """Exact target and target are kept at 10**-18 and each may be rounded once with every event."""
 
+_QTY_STEP: Final = Decimal("1e-8")
+"""Missed quantities are told at 10**-8, rounded down."""
+
 _RELATIVE: Final = Decimal("1e-9")
 _NEVER_GIVEN_UP: Final = ("BELOW_LOT", "DIRECTION", "NO_CHANGE")
 _BELOW_MINIMUM: Final = ("BELOW_MIN_QTY", "BELOW_MIN_NOTIONAL")
@@ -240,5 +243,5 @@ def _miss_of(place: int, line: LaneLine, told: Activity, sizing: Line) -> _Miss 
     if line.reason in _BELOW_MINIMUM:
         is_given_up = sizing["below_minimum"] == "skip"
     raised = line.raised_qty if sizing["below_minimum"] == "bump" else _ZERO
-    given_up = line.missed_qty if is_given_up else _ZERO
+    given_up = line.missed_qty + _QTY_STEP if is_given_up and line.missed_qty else _ZERO
     return _Miss(event.index, place, given_up, raised) if given_up or raised else None
