@@ -42,6 +42,7 @@ FAILED_ONCE: Final[dict[str, int]] = {
     "what an opening that was never sent left to reduce was forgotten": 3206,
     "an order left unknown had no price, and openings beside it did not fit": 1062,
     "a flip's opening told before a crash was told again when its close was tried again": 10086,
+    "what a leader opened and closed while its stream was silent was never found": 11174,
 }
 TESTS: Final = Path(__file__).parents[1]
 

@@ -44,7 +44,8 @@ class Fill:
 class PositionState:
     """One position as the venue states it. ``qty`` signed, also in hedge mode (short negative).
 
-    ``leverage`` and ``initial_margin`` are ``None`` where the message does not carry them.
+    ``leverage``, ``initial_margin`` and ``changed_ms`` (the venue's time of the last change) are
+    ``None`` where the message does not carry them.
     """
 
     symbol: str
@@ -54,6 +55,7 @@ class PositionState:
     unrealised: Quote | None = None
     leverage: int | None = None
     initial_margin: Quote | None = None
+    changed_ms: VenueMs | None = None
 
 
 @dataclass(frozen=True, slots=True)

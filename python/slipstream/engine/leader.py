@@ -20,6 +20,7 @@ from slipstream.domain.fill import (
     Fill,
     LeverageUpdate,
     PositionDoubt,
+    PositionState,
 )
 from slipstream.domain.ids import FillId, LeaderId, VenueId
 from slipstream.engine.account import LeaderAccount
@@ -41,6 +42,7 @@ from slipstream.engine.join import MarginJoin, retry_ns
 from slipstream.engine.overtaken import venue_order
 from slipstream.engine.position import LaneKey, Repair, TrackedPosition
 from slipstream.engine.seen import SeenFills
+from slipstream.engine.unseen import StatedChange
 from slipstream.units import NS_PER_MS, Px, Qty, TimeNs
 
 CONFIRM_DEADLINE_NS: Final = 250 * NS_PER_MS
@@ -76,6 +78,7 @@ class LeaderTracker:
         self._seen = SeenFills()
         self._half_done: dict[FillId, int] = {}
         self._early: list[Fill] = []
+        self._changes: dict[LaneKey, StatedChange] = {}
         self._cursors = Cursors(self.is_settled)
         self._is_started = False
         self._read_deadline_ns: TimeNs | None = None
@@ -94,6 +97,7 @@ class LeaderTracker:
             self._seen.add(fill_id)
             for lane in self.account.lanes(fill_id.symbol):
                 lane.restored_at = max(lane.restored_at or (0, 0, False), venue_order(fill_id))
+                lane.recorded_ms = max(lane.recorded_ms, fill_id.venue_ts_ms)
             closed, opened = closed_part_of(fill_id), opened_part_of(fill_id)
             if closed is not None and closed[0] not in self._seen:
                 self._half_done[closed[0]] = closed[1]
@@ -134,6 +138,7 @@ class LeaderTracker:
             self._is_started, self.account.is_restored = True, False
             early, self._early = self._early, []
             effects += self._take(early, now_ns=now_ns, is_live=False)
+        effects += self._search_changed(snapshot.positions, now_ns=now_ns)
         return self._cursors.put_on(effects)
 
     def on_fills(self, fills: Sequence[Fill], *, now_ns: TimeNs) -> list[Effect]:
@@ -222,6 +227,9 @@ class LeaderTracker:
             lane.retold.update(
                 {fill.id: fill for fill in told if lane.is_overtaken(fill) and self.knows(fill.id)}
             )
+        for key, change in self._changes.items():
+            if key.symbol == symbol:
+                change.on_search(now_ns=now_ns)
         effects: list[Effect] = []
         fresh = self._fresh(fills, effects, is_live=False)
         if not self._is_started:
@@ -413,6 +421,21 @@ class LeaderTracker:
             repair.deadline_ns = TimeNs(now_ns + retry_ns(repair.attempt))
             effects.append(Backfill(lane.key.symbol, "the position was read anew"))
         return effects
+
+    def _search_changed(self, states: Iterable[PositionState], *, now_ns: TimeNs) -> list[Effect]:
+        """Search the fills of positions that fit, and yet changed after their newest fill."""
+        symbols: dict[str, None] = {}
+        for state in states:
+            lane = self.account.lane(LaneKey(state.symbol, state.position_side))
+            if not state.changed_ms or lane.repair is not None:
+                continue
+            change = self._changes.get(lane.key)
+            if change is None:
+                change = self._changes[lane.key] = StatedChange(state.changed_ms, now_ns)
+            change.hear(state.changed_ms, now_ns=now_ns)
+            if change.is_owed(lane.newest_ms):
+                symbols[state.symbol] = None
+        return [Backfill(symbol, "it changed after its newest fill") for symbol in symbols]
 
     def _doubt(
         self, lane: TrackedPosition, qty: int, ts_ms: int, source: str, *, now_ns: TimeNs

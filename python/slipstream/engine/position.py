@@ -102,6 +102,8 @@ class TrackedPosition:
     """Where in ``venue_order`` an earlier process had come, until the chain was met once."""
     retold: dict[FillId, Fill] = field(default_factory=dict)
     """Fills up to ``restored_at`` that an earlier process acted on, as they were read again."""
+    recorded_ms: int = -1
+    """The venue time of the newest fill that an earlier process acted on."""
     _newest_ms: int = -1
     _history: deque[tuple[int, int]] = field(
         default_factory=lambda: deque(maxlen=HISTORY_COUNT_MAX)
@@ -205,6 +207,11 @@ class TrackedPosition:
         if waiting is not None and self.qty_at(waiting.ts_ms) == waiting.qty:
             self.confirmed_ms = waiting.ts_ms
             self.statement = None
+
+    @property
+    def newest_ms(self) -> int:
+        """Return the venue time of the newest fill that is in the chain or came before it."""
+        return max(self._newest_ms, self.floor_ms, self.recorded_ms)
 
     @property
     def signed_qty(self) -> Qty:

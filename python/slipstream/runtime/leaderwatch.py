@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from slipstream.domain.fill import Fill
+from slipstream.domain.ids import FillId
 from slipstream.transport.clock import Clock
 from slipstream.units import NS_PER_MS, NS_PER_S
 
@@ -35,10 +36,14 @@ class LeaderWatch:
         self._venue_ms = venue_ms
         self._heard_ns = self._read_ns = clock.now_ns()
         self._up_ms: int | None = None
+        self._awaited: dict[FillId, Fill] = {}
 
-    def on_heard(self) -> None:
-        """The stream said something."""
+    def on_heard(self, fills: Iterable[Fill] = ()) -> None:
+        """The stream said something, perhaps of fills that a reading brought before."""
         self._heard_ns = self._clock.now_ns()
+        if self._awaited:
+            for fill in fills:
+                self._awaited.pop(fill.id, None)
 
     def on_read(self) -> None:
         """The account is being read."""
@@ -47,10 +52,12 @@ class LeaderWatch:
     def on_up(self) -> None:
         """The stream is live: fills from now on are its business."""
         self._up_ms = self._venue_ms()
+        self._awaited.clear()
 
     def on_down(self) -> None:
         """The stream is down: what happens meanwhile is read."""
         self._up_ms = None
+        self._awaited.clear()
 
     @property
     def is_due(self) -> bool:
@@ -59,23 +66,31 @@ class LeaderWatch:
         is_quiet = now_ns - self._heard_ns >= QUIET_NS
         return now_ns - self._read_ns >= (READ_NS if is_quiet else 2 * READ_NS)
 
-    async def run(self, read: Callable[[], Awaitable[object]]) -> None:
-        """Read whenever it is due, until cancelled."""
+    async def run(
+        self, read: Callable[[], Awaitable[object]], on_lost: Callable[[Fill], None]
+    ) -> None:
+        """Read whenever it is due and tell of lost fills, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
+            fill = self.lost()
+            if fill is not None:
+                on_lost(fill)
             if self.is_due:
                 await read()
 
-    def lost(self, news: Iterable[Fill]) -> Fill | None:
+    def lost(self, news: Iterable[Fill] = ()) -> Fill | None:
         """Return a fill that only a reading brought, and a live stream should have long ago.
 
-        Says so once for each time that the stream came up.
+        ``news``: what a reading brought just now. What the stream may still bring is kept, to be
+        judged by a later call. Says so once for each time that the stream came up.
         """
-        if self._up_ms is None:
+        up_ms = self._up_ms
+        if up_ms is None:
             return None
+        self._awaited.update({fill.id: fill for fill in news if fill.id.venue_ts_ms > up_ms})
         latest_ms = self._venue_ms() - LOST_NS // NS_PER_MS
-        for fill in news:
-            if self._up_ms < fill.id.venue_ts_ms < latest_ms:
-                self._up_ms = None
+        for fill in self._awaited.values():
+            if fill.id.venue_ts_ms < latest_ms:
+                self.on_down()
                 return fill
         return None

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from slipstream._core import SkipReason
@@ -155,7 +156,8 @@ class Pipeline:
             tasks.create_task(self._work())
             tasks.create_task(self._replan_work(tasks))
             tasks.create_task(self._tick())
-            tasks.create_task(self._watch.run(lambda: self._reread("WATCH", self._auditor)))
+            reread = partial(self._reread, "WATCH", self._auditor)
+            tasks.create_task(self._watch.run(reread, self._distrust))
             tasks.create_task(self._feed.run(self.on_events))
             self._is_running = True
             if self._on_running is not None:
@@ -164,13 +166,13 @@ class Pipeline:
     def on_events(self, events: Sequence[AccountEvent]) -> None:
         """Take what one socket read brought: account updates first, so that fills need not wait."""
         now_ns = self._clock.now_ns()
-        self._watch.on_heard()
         fills: list[Fill] = []
         for event in events:
             if isinstance(event, Fill):
                 fills.append(event)
             else:
                 self._on_event(event, now_ns)
+        self._watch.on_heard(fills)
         if fills:
             self._apply(self._tracker.on_fills(fills, now_ns=now_ns))
 
@@ -451,15 +453,19 @@ class Pipeline:
         effects = self._tracker.on_backfill(symbol, fills, cursor, now_ns=self._clock.now_ns())
         self._apply(effects)
         if lost is not None:
-            detail = f"{symbol}: the stream did not bring trade {lost.id.trade_id}"
-            self._journal.incident("FILL_LOST_BY_STREAM", detail=detail)
-            self._feed.redial("it lost a fill")
+            self._distrust(lost)
         is_acted_on = any(isinstance(effect, EmitIntent) for effect in effects)
         if cursor is not None and not is_acted_on and self._is_quiet(symbol):
             self._cursors[symbol] = cursor
             await self._save_cursor(symbol, cursor)
             self._at_point(points.CURSOR_SAVED)
         return True
+
+    def _distrust(self, lost: Fill) -> None:
+        """Take a stream that lost a fill for one that lost more: all symbols are read anew."""
+        detail = f"{lost.symbol}: the stream did not bring trade {lost.id.trade_id}"
+        self._journal.incident("FILL_LOST_BY_STREAM", detail=detail)
+        self._feed.redial("it lost a fill")
 
     def _is_quiet(self, symbol: str) -> bool:
         """Whether everything of a symbol up to now is in the ledger: its cursor may move."""

@@ -487,6 +487,33 @@ def test_a_growth_that_no_fill_explains_is_an_incident_and_not_mirrored() -> Non
     assert shape(intent) == (IntentKind.FULL_CLOSE, 9, 0)
 
 
+def changed(ts_ms: int, *, at_ms: int) -> AccountSnapshot:
+    """Return a reading of no position, last changed at a time."""
+    read = snapshot(0, ts_ms)
+    return replace(read, positions=(replace(read.positions[0], changed_ms=at_ms),))
+
+
+def test_a_position_opened_and_closed_unheard_is_found_by_the_time_of_its_change() -> None:
+    tracker = started()
+    (effect,) = tracker.on_snapshot(changed(30, at_ms=21), now_ns=0)
+    assert isinstance(effect, Backfill)
+    (closing,) = intents(
+        tracker.on_backfill(BTC, [fill(1, 4, 20), fill(2, -4, 21)], None, now_ns=5)[1:]
+    )
+    assert shape(closing) == (IntentKind.FULL_CLOSE, 4, 0)
+    assert tracker.on_snapshot(changed(30, at_ms=21), now_ns=6) == []
+
+
+def test_a_change_without_fills_is_searched_until_the_history_had_time_to_bring_them() -> None:
+    tracker = started()
+    assert tracker.on_snapshot(changed(30, at_ms=10), now_ns=0) == []
+    for now_ns in (0, HISTORY_LAG_NS - 1, HISTORY_LAG_NS):
+        (effect,) = tracker.on_snapshot(changed(30, at_ms=21), now_ns=now_ns)
+        assert isinstance(effect, Backfill)
+        assert tracker.on_backfill(BTC, [], None, now_ns=now_ns) == []
+    assert tracker.on_snapshot(changed(30, at_ms=21), now_ns=HISTORY_LAG_NS + 1) == []
+
+
 def test_a_doubt_is_read_and_not_guessed() -> None:
     tracker = started(5)
     doubt = PositionDoubt(ACCOUNT, BTC, "autoclose without a trade", 0)

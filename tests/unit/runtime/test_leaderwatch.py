@@ -48,6 +48,31 @@ def test_a_busy_stream_puts_the_reading_off_but_not_for_ever() -> None:
     assert watch.is_due
 
 
+def test_a_fill_too_young_to_be_lost_is_judged_again_unless_the_stream_brings_it() -> None:
+    clock, watch = watched()
+    watch.on_up()
+    clock.at_ns += NS_PER_MS
+    first, second = fill(clock.venue_ms()), fill(clock.venue_ms() + 1)
+    assert watch.lost([first, second]) is None
+    watch.on_heard([first])
+    clock.at_ns += LOST_NS + NS_PER_MS
+    assert watch.lost() is None
+    clock.at_ns += NS_PER_MS
+    assert watch.lost() is second
+    assert watch.lost() is None
+
+
+def test_a_new_stream_is_not_blamed_for_what_the_old_one_lost() -> None:
+    clock, watch = watched()
+    watch.on_up()
+    clock.at_ns += NS_PER_MS
+    assert watch.lost([fill(clock.venue_ms())]) is None
+    clock.at_ns += NS_PER_MS
+    watch.on_up()
+    clock.at_ns += 2 * LOST_NS
+    assert watch.lost() is None
+
+
 def test_only_an_old_fill_of_a_stream_that_was_up_is_lost_and_told_once() -> None:
     clock, watch = watched()
     begin_ms = clock.venue_ms()

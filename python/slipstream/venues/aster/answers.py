@@ -154,6 +154,7 @@ def _position_state(each: _Position, index: int) -> PositionState:
         unrealised=Quote(wire.amount(each.unrealizedProfit, f"{where}.unrealizedProfit")),
         leverage=wire.leverage_of(each.leverage, f"{where}.leverage"),
         initial_margin=Quote(wire.number(each.initialMargin, f"{where}.initialMargin")),
+        changed_ms=VenueMs(each.updateTime) if each.updateTime else None,
     )
 
 

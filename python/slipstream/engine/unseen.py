@@ -1,0 +1,39 @@
+"""What a reading tells of a position whose quantity fits: that it changed since its newest fill.
+
+A position that was opened and closed unheard is what it was. Only the time of its last change,
+where a venue states one, shows that fills are missing.
+"""
+
+from dataclasses import dataclass
+
+from slipstream.engine.position import HISTORY_LAG_NS
+from slipstream.units import TimeNs
+
+__all__ = ["StatedChange"]
+
+
+@dataclass(slots=True)
+class StatedChange:
+    """The newest change of a position that the venue stated. ``ts_ms``: venue time.
+
+    ``heard_ns``: when it was first read. ``is_searched``: whether fills that explain it would
+    have been found: history lags positions.
+    """
+
+    ts_ms: int
+    heard_ns: TimeNs
+    is_searched: bool = False
+
+    def hear(self, ts_ms: int, *, now_ns: TimeNs) -> None:
+        """Take the time of the last change from a reading."""
+        if ts_ms > self.ts_ms:
+            self.ts_ms, self.heard_ns, self.is_searched = ts_ms, now_ns, False
+
+    def on_search(self, *, now_ns: TimeNs) -> None:
+        """Take note that the history of fills was read."""
+        if now_ns - self.heard_ns >= HISTORY_LAG_NS:
+            self.is_searched = True
+
+    def is_owed(self, newest_ms: int) -> bool:
+        """Whether fills later than the newest one known are to be searched."""
+        return self.ts_ms > newest_ms and not self.is_searched
