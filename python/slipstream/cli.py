@@ -50,6 +50,7 @@ SECTIONS: Final[Mapping[str, tuple[CommandEntry, ...]]] = {
         CommandEntry("freeze", "control", "Send nothing at all, exits included."),
         CommandEntry("flatten", "control", "Close what our own orders built, within bounds."),
         CommandEntry("kill", "control", "Stop opening everywhere; --all stops everything."),
+        CommandEntry("settle", "control", "State how an order of unknown fate ended."),
     ),
     "Look back": (
         CommandEntry("activity", "activity", "Show and filter the log: what was done, or why not."),

@@ -168,7 +168,7 @@ CASES: Final[dict[str, Case]] = {
     "no backfill": Case(
         broken_builds.no_backfill,
         trade_unheard,
-        lambda seen: seen.counted.lost_fills > 0 and bool(seen.of("lost: fill")),
+        lambda seen: seen.counted.lost_fills > 0,
     ),
     "reservation per intent": Case(
         broken_builds.reservation_per_intent,

@@ -28,6 +28,7 @@ from slipstream.domain.cohort import ActivityRow, LegResult
 from slipstream.errors import StoreError
 from slipstream.store.base import Line, StoreStats, is_refused
 from slipstream.store.database import Database, DatabaseFault
+from slipstream.store.job import FAILURES, Job, as_store_error
 from slipstream.store.journal import JournalWriter
 from slipstream.store.orders import fold, write_groups
 
@@ -47,42 +48,9 @@ _FOLD_DELAY_S: Final = 0.02
 _CHECKPOINT_PAGE_COUNT: Final = 1000
 _CHECKPOINT_PAGE_COUNT_MAX: Final = 16_384
 
-_FAILURES: Final = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    StoreError,
-    TypeError,
-    ValueError,
-)
-"""What a job may end with: the database's refusals, and rows it cannot hold."""
 _REOPEN_FIRST_S: Final = 0.05
 _REOPEN_LAST_S: Final = 2.0
 """How long to wait before asking a lost database again: doubling from the first to the last."""
-
-
-@dataclass(slots=True)
-class _Job:
-    """Something to run on the writer thread, and who waits for it."""
-
-    name: str
-    run: Callable[[Database], Any] | None
-    future: asyncio.Future[Any]
-    asked_ns: int
-    results: Sequence[LegResult] | None = None
-    is_transaction: bool = False
-    line: Line | None = None
-
-    @property
-    def is_barred(self) -> bool:
-        """Whether an earlier commit of its line was refused."""
-        return self.line is not None and self.line.is_over
-
-    def end_line(self) -> None:
-        """Let nothing of its line be written any more, if it was a commit."""
-        if self.line is not None and self.results is None:
-            self.line.is_over = True
 
 
 @dataclass(slots=True)
@@ -143,7 +111,7 @@ class Writer:
         """Queue a job; the future ends with its value or with ``StoreError``."""
         future: asyncio.Future[_T] = self._loop.create_future()
         asked_ns = self._clock_ns()
-        self._put(_Job(name, run, future, asked_ns, is_transaction=is_transaction, line=line))
+        self._put(Job(name, run, future, asked_ns, is_transaction=is_transaction, line=line))
         return future
 
     def submit_results(
@@ -152,7 +120,7 @@ class Writer:
         """Queue ends of legs; neighbours in the queue share one transaction."""
         future: asyncio.Future[Any] = self._loop.create_future()
         asked_ns = self._clock_ns()
-        self._put(_Job("record", None, future, asked_ns, results=tuple(results), line=line))
+        self._put(Job("record", None, future, asked_ns, results=tuple(results), line=line))
         return future
 
     def append(self, rows: Sequence[ActivityRow]) -> None:
@@ -193,7 +161,7 @@ class Writer:
 
     # --- on the loop -----------------------------------------------------------------------
 
-    def _put(self, job: _Job) -> None:
+    def _put(self, job: Job) -> None:
         if self._state.is_closed:
             raise StoreError("the store is closed")
         self._queue.put(job)
@@ -225,8 +193,8 @@ class Writer:
         try:
             database = self._connect()
             journal = JournalWriter(database)
-        except _FAILURES as error:
-            self._post([(self.opened, None, _as_store_error("open", error))])
+        except FAILURES as error:
+            self._post([(self.opened, None, as_store_error("open", error))])
             return
         self._database, self._journal = database, journal
         self._post([(self.opened, None, None)])
@@ -285,7 +253,7 @@ class Writer:
         try:
             self._database.reopen()
             self._rewind()
-        except _FAILURES as failure:
+        except FAILURES as failure:
             state.lost_words = str(failure)
             state.reopen_at = time.monotonic() + state.reopen_pause_s
             state.reopen_pause_s = min(2 * state.reopen_pause_s, _REOPEN_LAST_S)
@@ -299,8 +267,8 @@ class Writer:
 
     def _refuse(self, waiting: deque[object]) -> None:
         """Tell everybody in the queue that the database is gone; none of it was done."""
-        jobs = [item for item in waiting if isinstance(item, _Job)]
-        others = [item for item in waiting if not isinstance(item, _Job)]
+        jobs = [item for item in waiting if isinstance(item, Job)]
+        others = [item for item in waiting if not isinstance(item, Job)]
         waiting.clear()
         waiting.extend(item for item in others if item is _CLOSE)
         if len(others) > len(waiting):
@@ -327,7 +295,7 @@ class Writer:
 
     def _run_first(self, waiting: deque[object]) -> None:
         item = waiting.popleft()
-        if not isinstance(item, _Job):
+        if not isinstance(item, Job):
             self._run_wake()
             return
         if item.is_barred and item.line is not None:
@@ -340,7 +308,7 @@ class Writer:
         count = len(item.results)
         while waiting and count < _RESULT_GROUP_COUNT:
             follower = waiting[0]
-            if not isinstance(follower, _Job) or follower.results is None or follower.is_barred:
+            if not isinstance(follower, Job) or follower.results is None or follower.is_barred:
                 break
             group.append(follower)
             count += len(follower.results)
@@ -352,7 +320,7 @@ class Writer:
         self._state.is_wake_asked = False
         self._state.is_flush_wanted = bool(self._rows)
 
-    def _run_job(self, job: _Job) -> None:
+    def _run_job(self, job: Job) -> None:
         run = job.run
         if run is None:
             return
@@ -360,25 +328,25 @@ class Writer:
         self._state.is_fold_due |= job.is_transaction
         try:
             value = self._transaction(run) if job.is_transaction else run(self._database)
-        except _FAILURES as failure:
-            error = _as_store_error(job.name, failure)
+        except FAILURES as failure:
+            error = as_store_error(job.name, failure)
         if error is not None or is_refused(value):
             job.end_line()
         self._answer([(job, value, error)])
 
-    def _run_group(self, group: list[_Job]) -> None:
+    def _run_group(self, group: list[Job]) -> None:
         def write_all(database: Database) -> list[Any]:
             return write_groups(database, [job.results or () for job in group])
 
         try:
             values = self._transaction(write_all)
-        except _FAILURES as failure:
+        except FAILURES as failure:
             if len(group) > 1:
                 # One caller's row must not cost the others theirs.
                 for job in group:
                     self._run_group([job])
                 return
-            self._answer([(group[0], None, _as_store_error("record", failure))])
+            self._answer([(group[0], None, as_store_error("record", failure))])
             return
         self._answer([(job, value, None) for job, value in zip(group, values, strict=True)])
 
@@ -388,7 +356,7 @@ class Writer:
             database.begin()
             value = run(database)
             database.commit()
-        except _FAILURES:
+        except FAILURES:
             database.rollback()
             raise
         self._state.counters.commit_count += 1
@@ -398,11 +366,11 @@ class Writer:
         self._state.is_fold_due = False
         try:
             self._transaction(fold)
-        except _FAILURES as failure:
+        except FAILURES as failure:
             # Staged rows stay durable; whoever needs them folded is told the same.
             self._state.counters.error_count += 1
             _LOGGER.error("event=cohorts_not_folded error=%s", failure)  # noqa: TRY400
-            return _as_store_error("fold", failure)
+            return as_store_error("fold", failure)
         return None
 
     def _flush_or_raise(self, _database: Database) -> None:
@@ -415,9 +383,9 @@ class Writer:
         rows = list(islice(self._rows, _JOURNAL_CHUNK))
         try:
             self._write_rows(rows)
-        except _FAILURES as failure:
+        except FAILURES as failure:
             self._state.counters.error_count += 1
-            self._state.journal_error = _as_store_error("log", failure)
+            self._state.journal_error = as_store_error("log", failure)
             _LOGGER.error(  # noqa: TRY400 - a full disk needs no stack
                 "event=journal_not_written pending=%d error=%s", len(self._rows), failure
             )
@@ -446,7 +414,7 @@ class Writer:
     def _write_journal(self, rows: Sequence[ActivityRow]) -> None:
         try:
             self._transaction(lambda _database: self._journal.append(rows))
-        except _FAILURES:
+        except FAILURES:
             if not self._database.is_lost and self._rewind():
                 return
             raise
@@ -471,7 +439,7 @@ class Writer:
         try:
             self._database.close()
         except StoreError as error:
-            last_words = last_words or _as_store_error("close", error)
+            last_words = last_words or as_store_error("close", error)
         return last_words
 
     def _write_the_rest(self) -> StoreError | None:
@@ -493,9 +461,9 @@ class Writer:
         waiting: deque[object] = deque()
         self._drain(waiting)
         error = StoreError("the store is closed")
-        self._post([(job.future, None, error) for job in waiting if isinstance(job, _Job)])
+        self._post([(job.future, None, error) for job in waiting if isinstance(job, Job)])
 
-    def _answer(self, outcomes: list[tuple[_Job, Any, StoreError | None]]) -> None:
+    def _answer(self, outcomes: list[tuple[Job, Any, StoreError | None]]) -> None:
         done_ns = self._clock_ns()
         counters = self._state.counters
         for job, _value, error in outcomes:
@@ -513,13 +481,3 @@ class Writer:
             self._loop.call_soon_threadsafe(self._settle, outcomes)
         except RuntimeError:
             _LOGGER.warning("event=store_answer_unheard count=%d", len(outcomes))
-
-
-def _as_store_error(name: str, error: BaseException) -> StoreError:
-    if isinstance(error, StoreError) and not isinstance(error, DatabaseFault):
-        return error
-    is_unavailable = isinstance(error, OSError) or getattr(error, "is_unavailable", False)
-    words = str(error) if isinstance(error, DatabaseFault) else f"{error} ({type(error).__name__})"
-    wrapped = StoreError(f"store {name}: {words}", is_unavailable=is_unavailable)
-    wrapped.__cause__ = error
-    return wrapped
