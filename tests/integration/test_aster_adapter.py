@@ -258,6 +258,18 @@ async def test_an_order_fills_is_found_again_and_shows_in_account_and_trades(
     assert same == cursor
 
 
+async def test_a_history_of_more_than_a_page_is_read_whole_before_its_cursor(
+    account: Account, venue: Venue
+) -> None:
+    count = 1_001
+    body = {"account": account.address, "symbol": SYMBOL, "side": "BUY"}
+    rows = [["60000", "0.001"]] * count
+    await venue.tell("trade", {**body, "fills": rows})
+    fills, cursor = await account.gateway.fills_since(SYMBOL, None)
+    assert len({fill.id for fill in fills}) == count
+    assert cursor == fills[-1].id.trade_id == max((each.id.trade_id for each in fills), key=int)
+
+
 async def test_an_order_outside_the_book_expires_unfilled(account: Account) -> None:
     px = await band_px(account, Side.SELL)
     outcome = await place(account.gateway, new_order(Side.BUY, px))

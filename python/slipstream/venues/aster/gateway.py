@@ -38,6 +38,9 @@ _PAGE_SIZE: Final = 1_000
 _PAGE_COUNT_MAX: Final = 50
 _CLOSING_MAX: Final = 1_000
 
+HISTORY_MS: Final = (7 * 24 - 1) * 3_600 * 1_000
+"""How far back a history without a cursor begins: the venue's week, less what clocks differ by."""
+
 
 class AsterGateway:
     """Implements ``OrderGateway`` for one agent key."""
@@ -220,7 +223,9 @@ class AsterGateway:
         """Read executions behind a cursor (the last trade id), oldest first.
 
         A self-trade has two rows of one id: a full page is continued from its last id, and rows
-        seen twice are dropped. ``cursor=None`` begins where the venue does (seven days back).
+        seen twice are dropped. ``cursor=None`` begins ``HISTORY_MS`` back, at a named time: the
+        venue answers a window without a beginning with its newest page, and the cursor would
+        pass what is older.
 
         Raises:
             VenueError: as ``AsterRest.ask``; also for a cursor that is not ours.
@@ -245,7 +250,7 @@ class AsterGateway:
         raise errors.UnknownOutcome(f"userTrades: more than {_PAGE_COUNT_MAX} pages of {symbol}")
 
     async def _page(self, symbol: str, from_id: int | None) -> list[tuple[int, Fill]]:
-        """Read one page of executions, from an id on."""
+        """Read one page of executions, oldest first: from an id on, or the window's first."""
 
         def decode(raw: bytes) -> list[tuple[int, Fill]]:
             received_ns = self._clock.now_ns()
@@ -257,7 +262,10 @@ class AsterGateway:
             return page
 
         parameters: Parameters = (("symbol", symbol), ("limit", str(_PAGE_SIZE)))
-        if from_id is not None:
+        if from_id is None:
+            begin_ms = self._access.venue_clock.now_ms() - HISTORY_MS
+            parameters = (*parameters, ("startTime", str(begin_ms)))
+        else:
             parameters = (*parameters, ("fromId", str(from_id)))
         return await self._rest.ask(Endpoint.TRADES, decode, parameters, is_urgent=self._is_first)
 
