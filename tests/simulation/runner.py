@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -22,9 +23,10 @@ from typing import Any, Final
 HASH_SEED: Final = "0"
 CHUNK: Final = 10
 CORE_S_MAX: Final = 60
-MEMORY_MAX: Final = 4 * 2**30
 """Core time of one schedule; more than a hundred times what one takes. Not wall time: a machine
 that stands still for a minute has found nothing."""
+MEMORY_MAX: Final = 4 * 2**30
+"""Address space of one worker."""
 PROGRESS_S: Final = 20.0
 
 
@@ -100,9 +102,7 @@ def run_seeds(seeds: Sequence[int]) -> Tally:
             tally.violations["raised"] += 1
             continue
         finally:
-            # An engine that starts leaves what stands out of later collections; it stands no more.
-            gc.unfreeze()
-            gc.collect()
+            _clear()
         tally.cpu_s += time.process_time() - began_s
         tally.with_crash += bool(result.crashes)
         if result.findings:
@@ -118,6 +118,20 @@ def run_seeds(seeds: Sequence[int]) -> Tally:
         tally.orders_at_venue += result.order_count
         tally.virtual_s += result.virtual_s
     return tally
+
+
+def _clear() -> None:
+    """Give back what a schedule's engines stood on: one that starts leaves it out of collections.
+
+    The coroutines of killed engines end here, and nobody is left to hear them.
+    """
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            gc.unfreeze()
+            gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 class _bounded:  # noqa: N801 - reads as a word
