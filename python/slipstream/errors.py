@@ -98,5 +98,10 @@ class StoreError(SlipstreamError):
         self.is_unavailable = is_unavailable
 
 
+class LedgerTakenError(StoreError):
+    """Another process writes the database now: what this one remembers is old, and it must send
+    nothing more."""
+
+
 class InvariantError(SlipstreamError):
     """A bug: something that cannot be is."""

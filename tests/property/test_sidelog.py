@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from slipstream.domain.cohort import ActivityRow
 from slipstream.store.base import ActivityFilter, Store
 from slipstream.store.sidelog import SidelogStore
-from slipstream.store.sidequeue import SideSettings
+from slipstream.store.sidesettings import SideSettings
 from slipstream.store.sqlite import SqliteStore
 from unit.store.faulty_store import FaultyStore
 from unit.store.store_rows import LEADER, cohort, fill, result

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 
-from slipstream.errors import StoreError
+from slipstream.errors import LedgerTakenError, StoreError
 from slipstream.store.database import DatabaseFault, Row
 from slipstream.store.postgres_schema import check_epoch, check_recorded, claim_epoch, migrate
 from slipstream.store.postgres_url import PostgresUrl
@@ -221,8 +221,11 @@ class PostgresDatabase:
         self._connection = self._connect()
         try:
             with self._placed():
-                self._take_lock()
-                check_epoch(self._connection, self._epoch)
+                try:
+                    self._take_lock()
+                finally:
+                    # Who holds the lock may be our own dead session, or somebody else for good.
+                    check_epoch(self._connection, self._epoch)
         except StoreError:
             self.close()
             raise
@@ -262,6 +265,8 @@ class PostgresDatabase:
         try:
             with _faults():
                 yield
+        except LedgerTakenError as error:
+            raise LedgerTakenError(f"database {self._url.name}: {error}") from error
         except StoreError as error:
             raise StoreError(
                 f"database {self._url.name}: {error}", is_unavailable=error.is_unavailable

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
-from slipstream.errors import StoreError
+from slipstream.errors import LedgerTakenError, StoreError
 
 _STEPS: Final = ("postgres_1.sql",)
 """Files that lead from each version to the next, in order; never edited once released."""
@@ -82,13 +82,12 @@ def check_epoch(connection: psycopg.Connection[Any], ours: int | None) -> None:
     """See that no other process has opened the database to write since this one did.
 
     Raises:
-        StoreError: one has, so what this process remembers is old.
+        LedgerTakenError: one has, so what this process remembers is old.
     """
     [(epoch,)] = connection.execute(b"SELECT writer_epoch FROM slipstream.about").fetchall()
     if epoch != ours:
-        raise StoreError(
-            "another process has written it since: what this one knows is old, start it again",
-            is_unavailable=True,
+        raise LedgerTakenError(
+            "another process has written it since: what this one knows is old, start it again"
         )
 
 

@@ -35,7 +35,8 @@ from slipstream.store.base import (
     Untold,
 )
 from slipstream.store.sidefile import SIDE_FILE_SIZE
-from slipstream.store.sidequeue import SideQueue, SideSettings
+from slipstream.store.sidequeue import SideQueue
+from slipstream.store.sidesettings import SideSettings
 from slipstream.store.sidethread import Side, SideThread
 from slipstream.units import VenueMs
 

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, Final
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit, LegResult
-from slipstream.errors import StoreError
+from slipstream.errors import LedgerTakenError, StoreError
 from slipstream.store.base import ControlRow, Line, RecordResult, Store, StoreStats, is_refused
 from slipstream.store.sideasked import Asked, ends_of, side_result
 from slipstream.store.sidecodec import Entry, decode_entry, encode_entry, encode_lines
-from slipstream.store.sidefile import SIDE_FILE_SIZE
 from slipstream.store.sidereplay import Kept, Replayer
+from slipstream.store.sidesettings import SideSettings
 from slipstream.store.sidethread import Side
 from slipstream.units import NS_PER_MS
 
@@ -26,31 +26,15 @@ DOWN: Final = "LEDGER_DOWN"
 BACK: Final = "LEDGER_BACK"
 FAILED: Final = "SIDELOG_FAILED"
 STUCK: Final = "SIDELOG_STUCK"
+TAKEN: Final = "LEDGER_TAKEN"
 REFUSED: Final = "LINE_REFUSED"
 
 SLOW_WAIT_NS: Final = 500 * NS_PER_MS
 _LINE_DELAY_S: Final = 0.05
 _APPEND_LINE_COUNT: Final = 1024
 _LINE_COUNT_MAX: Final = 200_000
-_RESERVED_SIZE: Final = SIDE_FILE_SIZE // 4
-"""Bytes that only claims, ends and orders of the operator's may take: lines can wait in memory."""
-
 _RESULT_COUNT_MAX: Final = 1024
 _LOGGER: Final = logging.getLogger("slipstream.store")
-
-
-@dataclass(frozen=True, slots=True)
-class SideSettings:
-    """``answer_s``: how long the database may take over one write before it counts as down.
-    ``retry_s`` and ``retry_max_s``: the first and the longest pause between two replays.
-    ``close_s``: how long closing it may take. ``reserved_size``: bytes of the side log that lines
-    of the activity log may not take."""
-
-    answer_s: float = 1.0
-    retry_s: float = 0.25
-    retry_max_s: float = 5.0
-    close_s: float = 10.0
-    reserved_size: int = _RESERVED_SIZE
 
 
 @dataclass(slots=True)
@@ -60,6 +44,8 @@ class _State:
     replayed_count: int = 0
     is_side_failed: bool = False
     is_stuck: bool = False
+    taken: LedgerTakenError | None = None
+    """Set once somebody else writes the database: nothing is claimed here any more."""
     slow_wait_count: int = 0
     lost_count: int = 0
     out: list[Asked] = field(default_factory=list)
@@ -347,6 +333,9 @@ class SideQueue:
             if each.is_read:
                 self._refuse([each], self._behind())
                 continue
+            if self._state.taken is not None and each.entry is not None:
+                self._refuse([each], self._state.taken)
+                continue
             if each.is_barred:
                 self._bar(each)
                 continue
@@ -439,9 +428,16 @@ class SideQueue:
             except StoreError as error:
                 pause_s = min(self._settings.retry_max_s, pause_s * 2)
                 _LOGGER.warning("event=ledger_still_down error=%s", error)
-                if not error.is_unavailable and not self._state.is_stuck:
+                if isinstance(error, LedgerTakenError):
+                    self._on_taken(error)
+                elif not error.is_unavailable and not self._state.is_stuck:
                     self._state.is_stuck = True
                     self._report(STUCK, f"the database refuses a record of the side log: {error}")
+
+    def _on_taken(self, error: LedgerTakenError) -> None:
+        if self._state.taken is None:
+            self._state.taken = error
+            self._report(TAKEN, f"{error}; nothing is sent any more")
 
     async def _try_return(self) -> None:
         state = self._state

@@ -25,7 +25,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from slipstream.domain.cohort import ActivityRow, LegResult
-from slipstream.errors import StoreError
+from slipstream.errors import LedgerTakenError, StoreError
 from slipstream.store.base import Line, StoreStats, is_refused
 from slipstream.store.database import Database, DatabaseFault
 from slipstream.store.job import FAILURES, Job, as_store_error
@@ -76,6 +76,7 @@ class _State:
     reopen_at: float = 0.0
     reopen_pause_s: float = _REOPEN_FIRST_S
     lost_words: str = "the connection is lost"
+    is_taken: bool = False
     counters: _Counters = field(default_factory=_Counters)
 
 
@@ -255,6 +256,7 @@ class Writer:
             self._rewind()
         except FAILURES as failure:
             state.lost_words = str(failure)
+            state.is_taken = isinstance(failure, LedgerTakenError)
             state.reopen_at = time.monotonic() + state.reopen_pause_s
             state.reopen_pause_s = min(2 * state.reopen_pause_s, _REOPEN_LAST_S)
             state.counters.error_count += 1
@@ -273,15 +275,15 @@ class Writer:
         waiting.extend(item for item in others if item is _CLOSE)
         if len(others) > len(waiting):
             self._run_wake()
-        words = self._state.lost_words
         for job in jobs:
             job.end_line()
-        self._answer(
-            [
-                (job, None, StoreError(f"store {job.name}: {words}", is_unavailable=True))
-                for job in jobs
-            ]
-        )
+        self._answer([(job, None, self._lost_error(job)) for job in jobs])
+
+    def _lost_error(self, job: Job) -> StoreError:
+        words = f"store {job.name}: {self._state.lost_words}"
+        if self._state.is_taken:
+            return LedgerTakenError(words)
+        return StoreError(words, is_unavailable=True)
 
     def _drain(self, waiting: deque[object]) -> None:
         while True:

@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any, cast
 
 from slipstream.domain.cohort import CohortCommit, LegResult
-from slipstream.errors import StoreError
+from slipstream.errors import LedgerTakenError, StoreError
 from slipstream.store.base import CommitResult, ControlRow, Line, RecordResult, Store
 
 
 class FaultyStore:
-    """Stands in front of a store. ``mode``: ok, refuse, hang, slow; reads always work.
+    """Stands in front of a store. ``mode``: ok, refuse, taken, hang, slow; reads always work.
 
     What is asked while it hangs is done, in order, when ``release`` is called; with
     ``is_taking=False`` it is answered by a refusal instead.
@@ -63,6 +63,9 @@ class FaultyStore:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.mode == "refuse":
             future.set_exception(StoreError("disk full", is_unavailable=True))
+            return future
+        if self.mode == "taken":
+            future.set_exception(LedgerTakenError("somebody else writes it"))
             return future
 
         def go_on(*, is_taking: bool) -> None:

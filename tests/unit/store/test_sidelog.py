@@ -12,11 +12,11 @@ import pytest
 import pytest_asyncio
 
 from slipstream.domain.cohort import ActivityRow, CohortCommit
-from slipstream.errors import StoreError
+from slipstream.errors import LedgerTakenError, StoreError
 from slipstream.store.base import ActivityFilter, ControlRow, Line
 from slipstream.store.sidecodec import decode_entry, encode_entry
 from slipstream.store.sidelog import SidelogStore
-from slipstream.store.sidequeue import SideSettings
+from slipstream.store.sidesettings import SideSettings
 from slipstream.store.sidethread import Side
 from slipstream.store.sqlite import SqliteStore
 from unit.store.faulty_store import FaultyStore
@@ -131,6 +131,19 @@ async def test_what_the_database_does_not_take_is_durable_beside_it(
     assert (await stage.store.commit(cohort(2))).is_clean
     assert stage.told == ["LEDGER_DOWN", "LEDGER_BACK"]
     assert await stage.lines() == ["LEDGER_DOWN", "LEDGER_BACK"]
+
+
+async def test_who_lost_the_database_to_another_process_claims_nothing_more(stage: Stage) -> None:
+    stage.database.mode = "refuse"
+    assert (await stage.store.commit(cohort(1))).is_sidelogged
+    stage.database.mode = "taken"
+    await until(lambda: "LEDGER_TAKEN" in stage.told)
+    for number in (2, 3):
+        assert isinstance(await refused(stage.store.commit(cohort(number))), LedgerTakenError)
+    ended = stage.store.record([result(cohort(1).legs[0])])
+    assert isinstance(await refused(ended), LedgerTakenError)
+    assert stage.told == ["LEDGER_DOWN", "LEDGER_TAKEN"]
+    assert stage.store.is_down
 
 
 async def test_a_commit_taken_after_all_is_not_doubled(stage: Stage) -> None:
