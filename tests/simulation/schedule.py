@@ -38,6 +38,9 @@ CALM_S: Final = 6.0
 CALM_MAX_S: Final = 260.0
 """An unknown order is given up for absent within a minute or two; a follower that could not
 start is tried again within one."""
+NOTICE_S: Final = 24.0
+"""A stream that stands still is given up within 15 s; what one lost that looks alive is found by
+the reading that a leader's account has every 20 s."""
 CALLBACKS_MAX: Final = 600_000
 
 
@@ -347,6 +350,7 @@ class Run:
                 self._trade(Trade(leader, symbol, "BUY", (1,)))
         await asyncio.sleep(2.0)
         self.world.quote_s = 0.8
+        await asyncio.sleep(NOTICE_S)
         reason = await self.until_quiet(CALM_MAX_S, 3)
         if reason is not None:
             self.watch.say(f"unsettled: {reason}")

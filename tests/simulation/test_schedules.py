@@ -43,6 +43,9 @@ FAILED_ONCE: Final[dict[str, int]] = {
     "an order left unknown had no price, and openings beside it did not fit": 1062,
     "a flip's opening told before a crash was told again when its close was tried again": 10086,
     "what a leader opened and closed while its stream was silent was never found": 11174,
+    "what a leader opened and closed unheard hid behind a fill that was heard": 21474,
+    "a stream that the venue ended stood still, and its last fills were not waited for": 100274,
+    "a stream that the venue ended stood still, a second schedule": 21533,
 }
 TESTS: Final = Path(__file__).parents[1]
 

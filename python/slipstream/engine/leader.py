@@ -115,8 +115,13 @@ class LeaderTracker:
             lane.repair is None for lane in self.account.lanes(symbol)
         )
 
-    def on_snapshot(self, snapshot: AccountSnapshot, *, now_ns: TimeNs) -> list[Effect]:
-        """Take a reading of the whole account: the first one starts, later ones are compared."""
+    def on_snapshot(
+        self, snapshot: AccountSnapshot, *, now_ns: TimeNs, is_audit: bool = False
+    ) -> list[Effect]:
+        """Take a reading of the whole account: the first one starts, later ones are compared.
+
+        ``is_audit``: fills are searched for every change, heard of or not.
+        """
         if snapshot.account != self._name:
             return [self._foreign(snapshot.account, "a snapshot")]
         self._read_deadline_ns, self._read_attempt = None, 0
@@ -138,7 +143,7 @@ class LeaderTracker:
             self._is_started, self.account.is_restored = True, False
             early, self._early = self._early, []
             effects += self._take(early, now_ns=now_ns, is_live=False)
-        effects += self._search_changed(snapshot.positions, now_ns=now_ns)
+        effects += self._search_changed(snapshot.positions, now_ns=now_ns, is_audit=is_audit)
         return self._cursors.put_on(effects)
 
     def on_fills(self, fills: Sequence[Fill], *, now_ns: TimeNs) -> list[Effect]:
@@ -422,8 +427,13 @@ class LeaderTracker:
             effects.append(Backfill(lane.key.symbol, "the position was read anew"))
         return effects
 
-    def _search_changed(self, states: Iterable[PositionState], *, now_ns: TimeNs) -> list[Effect]:
-        """Search the fills of positions that fit, and yet changed after their newest fill."""
+    def _search_changed(
+        self, states: Iterable[PositionState], *, now_ns: TimeNs, is_audit: bool
+    ) -> list[Effect]:
+        """Search the fills of positions that fit, and yet changed after their newest fill.
+
+        An audit searches them all: what was opened and closed unheard hides behind a later fill.
+        """
         symbols: dict[str, None] = {}
         for state in states:
             lane = self.account.lane(LaneKey(state.symbol, state.position_side))
@@ -433,9 +443,10 @@ class LeaderTracker:
             if change is None:
                 change = self._changes[lane.key] = StatedChange(state.changed_ms, now_ns)
             change.hear(state.changed_ms, now_ns=now_ns)
-            if change.is_owed(lane.newest_ms):
+            if change.is_owed(lane.floor_ms if is_audit else lane.newest_ms):
                 symbols[state.symbol] = None
-        return [Backfill(symbol, "it changed after its newest fill") for symbol in symbols]
+        reason = "it changed" if is_audit else "it changed after its newest fill"
+        return [Backfill(symbol, reason) for symbol in symbols]
 
     def _doubt(
         self, lane: TrackedPosition, qty: int, ts_ms: int, source: str, *, now_ns: TimeNs

@@ -1,7 +1,8 @@
-"""What a reading tells of a position whose quantity fits: that it changed since its newest fill.
+"""What a reading tells of a position whose quantity fits: when it changed last.
 
 A position that was opened and closed unheard is what it was. Only the time of its last change,
-where a venue states one, shows that fills are missing.
+where a venue states one, shows that fills are missing: certainly, when no fill is as new, and
+perhaps even so, because a fill heard later hides those before it.
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,6 @@ class StatedChange:
         if now_ns - self.heard_ns >= HISTORY_LAG_NS:
             self.is_searched = True
 
-    def is_owed(self, newest_ms: int) -> bool:
-        """Whether fills later than the newest one known are to be searched."""
-        return self.ts_ms > newest_ms and not self.is_searched
+    def is_owed(self, known_ms: int) -> bool:
+        """Whether fills of a change later than ``known_ms`` are to be searched."""
+        return self.ts_ms > known_ms and not self.is_searched

@@ -126,6 +126,12 @@ class Pipeline:
         return bool(self._inbox or self._parked or self._is_mirroring or self._replan_count)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether no fill waits for the leader's margin, and no position for its repair."""
+        symbols = {lane.key.symbol for lane in self._tracker.account.lanes()}
+        return all(self._tracker.is_settled(symbol) for symbol in symbols)
+
+    @property
     def is_running(self) -> bool:
         """Whether the worker takes work."""
         return self._is_running
@@ -156,7 +162,7 @@ class Pipeline:
             tasks.create_task(self._work())
             tasks.create_task(self._replan_work(tasks))
             tasks.create_task(self._tick())
-            reread = partial(self._reread, "WATCH", self._auditor)
+            reread = partial(self._reread, "WATCH", self._auditor, is_audit=True)
             tasks.create_task(self._watch.run(reread, self._distrust))
             tasks.create_task(self._feed.run(self.on_events))
             self._is_running = True
@@ -419,7 +425,9 @@ class Pipeline:
         tracked = {lane.key.symbol for lane in self._tracker.account.lanes()}
         return sorted(tracked | self._cursors.keys() | self._prepared | set(self._watched))
 
-    async def _reread(self, reason: str, reader: OrderGateway | None = None) -> bool:
+    async def _reread(
+        self, reason: str, reader: OrderGateway | None = None, *, is_audit: bool = False
+    ) -> bool:
         """Read the leader's positions; what changed unseen is backfilled by the tracker."""
         self._watch.on_read()
         try:
@@ -427,7 +435,8 @@ class Pipeline:
         except VenueError as error:
             self._journal.incident("POSITION_READ_FAILED", detail=f"{reason}: {error}")
             return False
-        self._apply(self._tracker.on_snapshot(snapshot, now_ns=self._clock.now_ns()))
+        now_ns = self._clock.now_ns()
+        self._apply(self._tracker.on_snapshot(snapshot, now_ns=now_ns, is_audit=is_audit))
         self._price_doubted()
         return True
 

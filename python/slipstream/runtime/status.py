@@ -30,6 +30,7 @@ def engine_status(engine: "Engine") -> dict[str, object]:
                 "busy": parts is not None and parts.pipeline.is_busy,
                 "idle": parts is not None
                 and not parts.pipeline.is_busy
+                and parts.pipeline.is_settled
                 and not any(mirror.is_busy for mirror in parts.mirrors),
                 "orders_out": 0
                 if parts is None

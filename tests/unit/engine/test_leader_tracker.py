@@ -487,9 +487,9 @@ def test_a_growth_that_no_fill_explains_is_an_incident_and_not_mirrored() -> Non
     assert shape(intent) == (IntentKind.FULL_CLOSE, 9, 0)
 
 
-def changed(ts_ms: int, *, at_ms: int) -> AccountSnapshot:
-    """Return a reading of no position, last changed at a time."""
-    read = snapshot(0, ts_ms)
+def changed(ts_ms: int, *, at_ms: int, qty: int = 0) -> AccountSnapshot:
+    """Return a reading of one position, none unless told, last changed at a time."""
+    read = snapshot(qty, ts_ms)
     return replace(read, positions=(replace(read.positions[0], changed_ms=at_ms),))
 
 
@@ -512,6 +512,29 @@ def test_a_change_without_fills_is_searched_until_the_history_had_time_to_bring_
         assert isinstance(effect, Backfill)
         assert tracker.on_backfill(BTC, [], None, now_ns=now_ns) == []
     assert tracker.on_snapshot(changed(30, at_ms=21), now_ns=HISTORY_LAG_NS + 1) == []
+
+
+def test_an_audit_finds_what_was_opened_and_closed_unheard_before_a_fill_that_was_heard() -> None:
+    tracker = started()
+    tracker.on_fills([fill(3, 2, 22)], now_ns=0)
+    read = changed(30, at_ms=22, qty=2)
+    assert tracker.on_snapshot(read, now_ns=1) == []
+    (effect,) = tracker.on_snapshot(read, now_ns=2, is_audit=True)
+    assert isinstance(effect, Backfill)
+    news = [fill(1, 4, 20), fill(2, -4, 21), fill(3, 2, 22)]
+    found = intents(tracker.on_backfill(BTC, news, None, now_ns=3 + HISTORY_LAG_NS))
+    assert [each.id.trade_id for intent in found for each in intent.fills] == ["1", "2"]
+    assert [shape(each) for each in found] == [
+        (IntentKind.INCREASE, 2, 6),
+        (IntentKind.PARTIAL_CLOSE, 6, 2),
+    ]
+    assert tracker.on_snapshot(read, now_ns=4 + HISTORY_LAG_NS, is_audit=True) == []
+
+
+def test_an_audit_searches_nothing_for_a_change_from_before_the_mirror() -> None:
+    tracker = started()
+    read = changed(30, at_ms=1)
+    assert tracker.on_snapshot(read, now_ns=1, is_audit=True) == []
 
 
 def test_a_doubt_is_read_and_not_guessed() -> None:

@@ -109,6 +109,9 @@ class World:
         self.saved: list[tuple[str, str]] = []
         self.health = Health(LEADER, self.said.append)
 
+        self.needs_margin = False
+        self.pipelines: list[Pipeline] = []
+
     async def open(self) -> None:
         await self.stage.move(units(4))
         for order in self.stage.take_sent():
@@ -120,7 +123,7 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[AccountSink]:
         stage, feed = self.stage, Feed()
-        tracker = LeaderTracker(LEADER, VENUE, ACCOUNT, needs_margin=False)
+        tracker = LeaderTracker(LEADER, VENUE, ACCOUNT, needs_margin=self.needs_margin)
         tracker.account.floor_ms = NOW_MS - 3_600_000
         tracker.restore({LaneKey(SYMBOL, PositionSide.NET): units(4)}, [])
         follower = stage.followers[FollowerId("f1")]
@@ -139,6 +142,7 @@ class World:
             save_cursor=self.save,
             health=self.health,
         )
+        self.pipelines.append(pipeline)
         stage.mirror.on_wake(pipeline.wake)
         task = asyncio.create_task(pipeline.run())
         try:
@@ -183,6 +187,19 @@ async def test_the_same_fill_live_and_read_is_one_intent() -> None:
         (order,) = world.stage.take_sent()
         assert order.request.qty == units(1)
         assert world.stage.journal.kinds.total() == 2
+
+
+async def test_a_fill_that_waits_for_margin_is_nobody_s_intent_yet_and_not_settled() -> None:
+    world = World(Reader(units(4)))
+    world.needs_margin = True
+    await world.open()
+    async with world.running() as tell:
+        (pipeline,) = world.pipelines
+        assert pipeline.is_settled
+        tell([fill(Side.BUY, units(1), at_ms=NOW_MS + 10)])
+        assert (pipeline.is_busy, pipeline.is_settled) == (False, False)
+        tell([fill(Side.SELL, units(5), at_ms=NOW_MS + 20)])
+        assert pipeline.is_settled
 
 
 async def test_every_symbol_somebody_named_is_read_and_its_cursor_kept() -> None:
