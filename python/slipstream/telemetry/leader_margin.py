@@ -3,8 +3,8 @@
 The leader's margin is its wallet and what its positions are worth at the mark. The venue's log has
 the wallet and the position after every fill, and every mark that anybody was told; which of them
 the engine had just heard is not in the log. So the margin must lie between the least and the most
-that they come to from the event's newest fill on, until the first order it led to arrived. A
-confirmation names a millisecond: the venue's fills of one are not told apart.
+that they come to from the newest fill on that went the event's way, until the first order it led
+to arrived. A confirmation names a millisecond: the venue's fills of one are not told apart.
 """
 
 from bisect import bisect_left
@@ -111,7 +111,13 @@ def _judged(
     account = seen.leader_accounts.get(known[0].account)
     if account is None or not account.is_whole:
         return "the venue's log does not tell of the leader's wallet"
-    newest = max(known, key=lambda each: each.ns)
+    # A later fill the other way, heard first, shrank what is sized here; it is not sized itself.
+    moved = event.after - event.before
+    newest = max(
+        (each for each in known if each.qty * moved > 0), key=lambda each: each.ns, default=None
+    )
+    if newest is None:
+        return "none of its fills goes the way that its position went"
     if newest.ns in account.behind_ns:
         return "the venue's clock had stepped back, and its wallets cannot be told apart by time"
     return _worth(account, event.symbol, seen, account.first_ns[newest.at_ms], moment)

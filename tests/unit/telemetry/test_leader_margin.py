@@ -89,6 +89,20 @@ def test_the_fills_of_one_millisecond_are_not_told_apart(at_ms: int, is_one: boo
     assert (findings == []) is is_one
 
 
+@pytest.mark.parametrize(("margin", "is_right"), [("1012.5", True), ("1050", False)])
+def test_a_later_fill_the_other_way_that_was_heard_first_is_not_sized(
+    margin: str,
+    is_right: bool,  # noqa: FBT001
+) -> None:
+    evidence = with_margin(margin)
+    opening = evidence.activity[2]["payload"]["fills"]
+    names = [each for line in evidence.activity for each in line["payload"].get("fills", [])]
+    later = next(each for each in names if "half-1" in each)
+    evidence.activity[2]["payload"]["fills"] = [later, *opening]
+    findings = [each for each in evidence.count().findings if "whale open-1: margin" in each]
+    assert (findings == []) is is_right
+
+
 @pytest.mark.parametrize("is_found", [True, False])
 def test_a_position_whose_fill_the_stream_lost_may_be_the_one_before(is_found: bool) -> None:  # noqa: FBT001
     evidence = with_margin("1029")
