@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort_factory import Cohort, ratio, units
-from slipstream._core import SCALE, OrderPlan, PositionSide
+from slipstream._core import SCALE, OrderPlan, PositionSide, SkipReason
 from slipstream.units import TARGET_PER_QTY
 
 WHOLE = 1_000_000
@@ -35,6 +35,18 @@ def test_an_absent_increase_that_a_reduction_passed_gives_up_itself_alone() -> N
     assert cohort.position() == 2 * SCALE
     settle(cohort, increase, 0)
     assert cohort.wanted() == units(3)
+
+
+def test_an_increase_beside_a_close_in_doubt_misses_what_the_close_takes_as_well() -> None:
+    cohort = Cohort()
+    cohort.add(ratio(WHOLE))
+    cohort.fill(cohort.move(units(2)))
+    (close,) = cohort.move(0).orders
+    cohort.table.mark_unknown(0, 0, PositionSide.NET)
+    (skip,) = cohort.move(units(4)).skips
+    assert (skip.reason, skip.wanted_qty) == (SkipReason.UNKNOWN_PENDING, 4 * SCALE)
+    settle(cohort, close, close.qty)
+    assert (cohort.position(), cohort.wanted()) == (0, 0)
 
 
 @given(

@@ -50,19 +50,20 @@ pub fn movement(wanted: i128, side: &LaneSide) -> Exact<Movement> {
 }
 
 /// Returns what is a movement at both ends of the interval.
+///
+/// Nothing opens beside an order of unknown fate, so an opening's amount says what is missing: as
+/// if that order fills. What an unknown opening lacks is told of as its own, and an unknown
+/// reduction stays wanted until what it was to close is gone.
 fn narrowed(without: Movement, with: Movement) -> Movement {
     use Movement::{Open, Reduce, Unsure};
     match (without, with) {
         (
-            Open { direction, amount },
+            Open { direction, .. },
             Open {
-                direction: other_direction,
-                amount: other_amount,
+                direction: other,
+                amount,
             },
-        ) if direction == other_direction => Open {
-            direction,
-            amount: amount.min(other_amount),
-        },
+        ) if direction == other => Open { direction, amount },
         (
             Reduce {
                 direction,
