@@ -26,6 +26,8 @@ TRADES: Final = (3, 5)
 SHARE: Final = 0.4
 DEAD: Final = "streams-dead"
 """Open sockets on which nothing comes any more: only an application's heartbeat finds them."""
+UNHEARD: Final = ("leader-stream-silent", "leader-events-dropped")
+"""What a live stream of a leader loses here without a word."""
 
 
 @dataclass(frozen=True, slots=True)

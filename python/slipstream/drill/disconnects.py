@@ -1,14 +1,17 @@
 """Plays a disconnect drill: the daemon's connections are disrupted as planned, and restored."""
 
+import asyncio
 from typing import Final
 
-from slipstream.drill.cuts import DEAD, CutPlan, Site, disrupt, restore
+from slipstream.drill.cuts import DEAD, UNHEARD, CutPlan, Site, disrupt, restore
 from slipstream.drill.proxy import Proxy
 from slipstream.drill.run import Drill
 from slipstream.errors import SlipstreamError
 
 NOTICE_S: Final = 30.0
 """A silent stream is given up within 15 s and dialled again."""
+AUDIT_S: Final = 26.0
+"""A leader's positions are read every 20 s, and what changed unheard is looked for 5 s later."""
 
 
 async def play_cuts(drill: Drill, plan: CutPlan) -> None:
@@ -32,5 +35,7 @@ async def play_cuts(drill: Drill, plan: CutPlan) -> None:
                 drill.find(f"a dead stream of a leader was not replaced in {NOTICE_S:g} s")
             await restore(at)
             await drill.trade()
+        if any(step.name in UNHEARD for step in plan.steps):
+            await asyncio.sleep(AUDIT_S)
         await drill.close()
         drill.counts.recovery_s += daemon.back_s
