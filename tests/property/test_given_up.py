@@ -1,5 +1,6 @@
 """What an opening order that ends gives up: never more than it left unfilled."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,14 +38,15 @@ def test_an_absent_increase_that_a_reduction_passed_gives_up_itself_alone() -> N
     assert cohort.wanted() == units(3)
 
 
-def test_an_increase_beside_a_close_in_doubt_misses_what_the_close_takes_as_well() -> None:
+@pytest.mark.parametrize("target", [2, 4])
+def test_an_increase_beside_a_close_in_doubt_misses_what_the_close_takes(target: int) -> None:
     cohort = Cohort()
     cohort.add(ratio(WHOLE))
     cohort.fill(cohort.move(units(2)))
     (close,) = cohort.move(0).orders
     cohort.table.mark_unknown(0, 0, PositionSide.NET)
-    (skip,) = cohort.move(units(4)).skips
-    assert (skip.reason, skip.wanted_qty) == (SkipReason.UNKNOWN_PENDING, 4 * SCALE)
+    (skip,) = cohort.move(units(target)).skips
+    assert (skip.reason, skip.wanted_qty) == (SkipReason.UNKNOWN_PENDING, target * SCALE)
     settle(cohort, close, close.qty)
     assert (cohort.position(), cohort.wanted()) == (0, 0)
 

@@ -64,6 +64,7 @@ fn narrowed(without: Movement, with: Movement) -> Movement {
                 amount,
             },
         ) if direction == other => Open { direction, amount },
+        (Movement::None, missing @ Open { .. }) => missing,
         (
             Reduce {
                 direction,
