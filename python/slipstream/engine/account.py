@@ -54,6 +54,10 @@ class LeaderAccount:
         """Return the newest mark price, ``None`` while unknown."""
         return self._marks.get(symbol)
 
+    def px_of(self, lane: TrackedPosition) -> Px | None:
+        """Return the best known price of a position's symbol, ``None`` when nothing gave one."""
+        return self.mark(lane.key.symbol) or lane.last_px or lane.entry_px
+
     def set_mark(self, symbol: str, px: Px | None) -> None:
         """Record the newest mark price; ``None``: what was told last is too old to be used."""
         if px is None:

@@ -20,7 +20,6 @@ from slipstream.domain.fill import (
     Fill,
     LeverageUpdate,
     PositionDoubt,
-    PositionState,
 )
 from slipstream.domain.ids import FillId, LeaderId, VenueId
 from slipstream.engine.account import LeaderAccount
@@ -42,7 +41,7 @@ from slipstream.engine.join import MarginJoin, retry_ns
 from slipstream.engine.overtaken import venue_order
 from slipstream.engine.position import LaneKey, Repair, TrackedPosition
 from slipstream.engine.seen import SeenFills
-from slipstream.engine.unseen import StatedChange
+from slipstream.engine.unseen import StatedChanges
 from slipstream.units import NS_PER_MS, Px, Qty, TimeNs
 
 CONFIRM_DEADLINE_NS: Final = 250 * NS_PER_MS
@@ -78,7 +77,7 @@ class LeaderTracker:
         self._seen = SeenFills()
         self._half_done: dict[FillId, int] = {}
         self._early: list[Fill] = []
-        self._changes: dict[LaneKey, StatedChange] = {}
+        self._changes = StatedChanges()
         self._cursors = Cursors(self.is_settled)
         self._is_started = False
         self._read_deadline_ns: TimeNs | None = None
@@ -143,7 +142,9 @@ class LeaderTracker:
             self._is_started, self.account.is_restored = True, False
             early, self._early = self._early, []
             effects += self._take(early, now_ns=now_ns, is_live=False)
-        effects += self._search_changed(snapshot.positions, now_ns=now_ns, is_audit=is_audit)
+        effects += self._changes.on_reading(
+            self.account, snapshot.positions, now_ns=now_ns, is_audit=is_audit
+        )
         return self._cursors.put_on(effects)
 
     def on_fills(self, fills: Sequence[Fill], *, now_ns: TimeNs) -> list[Effect]:
@@ -208,7 +209,7 @@ class LeaderTracker:
             {
                 lane.key.symbol
                 for lane in self.account.lanes()
-                if lane.repair is not None and self._px_of(lane) is None
+                if lane.repair is not None and self.account.px_of(lane) is None
             }
         )
 
@@ -232,9 +233,7 @@ class LeaderTracker:
             lane.retold.update(
                 {fill.id: fill for fill in told if lane.is_overtaken(fill) and self.knows(fill.id)}
             )
-        for key, change in self._changes.items():
-            if key.symbol == symbol:
-                change.on_search(now_ns=now_ns)
+        self._changes.on_search(symbol, now_ns=now_ns)
         effects: list[Effect] = []
         fresh = self._fresh(fills, effects, is_live=False)
         if not self._is_started:
@@ -416,37 +415,13 @@ class LeaderTracker:
             return effects
         if is_agreed and repair.is_searched:
             return effects + self._adopt(lane, repair, now_ns=now_ns)
-        if is_agreed:
-            # Its fills may only be late in the history: they are searched again at the deadline.
+        if is_agreed or repair.is_backfilled:
             repair.is_backfilled = False
             repair.deadline_ns = TimeNs(now_ns + retry_ns(repair.attempt))
-            return effects
-        if repair.is_backfilled:
-            repair.is_backfilled = False
-            repair.deadline_ns = TimeNs(now_ns + retry_ns(repair.attempt))
-            effects.append(Backfill(lane.key.symbol, "the position was read anew"))
+            # Where the readings agree, its fills may only be late: searched again at the deadline.
+            if not is_agreed:
+                effects.append(Backfill(lane.key.symbol, "the position was read anew"))
         return effects
-
-    def _search_changed(
-        self, states: Iterable[PositionState], *, now_ns: TimeNs, is_audit: bool
-    ) -> list[Effect]:
-        """Search the fills of positions that fit, and yet changed after their newest fill.
-
-        An audit searches them all: what was opened and closed unheard hides behind a later fill.
-        """
-        symbols: dict[str, None] = {}
-        for state in states:
-            lane = self.account.lane(LaneKey(state.symbol, state.position_side))
-            if not state.changed_ms or lane.repair is not None:
-                continue
-            change = self._changes.get(lane.key)
-            if change is None:
-                change = self._changes[lane.key] = StatedChange(state.changed_ms, now_ns)
-            change.hear(state.changed_ms, now_ns=now_ns)
-            if change.is_owed(lane.floor_ms if is_audit else lane.newest_ms):
-                symbols[state.symbol] = None
-        reason = "it changed" if is_audit else "it changed after its newest fill"
-        return [Backfill(symbol, reason) for symbol in symbols]
 
     def _doubt(
         self, lane: TrackedPosition, qty: int, ts_ms: int, source: str, *, now_ns: TimeNs
@@ -475,8 +450,7 @@ class LeaderTracker:
         lane.restored_at = None
         lane.retold.clear()
         lane.repair = None
-        held, lane.held = sorted(lane.held, key=lambda fill: venue_order(fill.id)), []
-        return self._advance(lane, held, now_ns=now_ns)
+        return self._advance(lane, lane.take_held(), now_ns=now_ns)
 
     def _adopt(self, lane: TrackedPosition, repair: Repair, *, now_ns: TimeNs) -> list[Effect]:
         """Take a position that no fill explains: mirror it as far as it is a reduction."""
@@ -485,7 +459,7 @@ class LeaderTracker:
         target = repair.qty - sum(fill.signed_qty for fill in included)
         reduced = target if before * target > 0 else 0
         is_reduction = abs(reduced) < abs(before)
-        px = self._px_of(lane)
+        px = self.account.px_of(lane)
         effects: list[Effect] = []
         if is_reduction and px is None:
             detail = f"{key.symbol}: fell from {before} to {reduced} and no price is known"
@@ -501,11 +475,7 @@ class LeaderTracker:
             effects.append(ReportIncident("position_grew_unseen", detail))
         lane.repair = None
         lane.adopt(target, ts_ms=repair.ts_ms)
-        held, lane.held = sorted(lane.held, key=lambda fill: venue_order(fill.id)), []
-        return effects + self._advance(lane, held, now_ns=now_ns)
-
-    def _px_of(self, lane: TrackedPosition) -> Px | None:
-        return self.account.mark(lane.key.symbol) or lane.last_px or lane.entry_px
+        return effects + self._advance(lane, lane.take_held(), now_ns=now_ns)
 
     def _ask_again(self, lane: TrackedPosition, repair: Repair, *, now_ns: TimeNs) -> list[Effect]:
         repair.attempt += 1

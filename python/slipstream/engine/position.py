@@ -151,6 +151,11 @@ class TrackedPosition:
         self.floor_ms = max(self.floor_ms, ts_ms)
         self._history.clear()
 
+    def take_held(self) -> list[Fill]:
+        """Return the fills that were held back, in the venue's order, and hold none."""
+        held, self.held = sorted(self.held, key=lambda fill: venue_order(fill.id)), []
+        return held
+
     def take_overtaken(self, waiting: Sequence[Fill], qty: int) -> list[Left]:
         """Return what is left of fills that recorded ones have passed; the position is ``qty``,
         and counts them."""
