@@ -4,14 +4,30 @@ Depth reservations belong to the (venue, symbol) book, not to a leader or an int
 plans on a book sees what all others have taken from it.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from slipstream._core import BookView, DepthReservation, SkipReason
 from slipstream.domain.instrument import Instrument
 from slipstream.domain.order import OrderReport
 from slipstream.engine.cohort import Market
-from slipstream.units import Px
+from slipstream.transport.clock import Clock
+from slipstream.units import NS_PER_S, Px
 from slipstream.venues.base import BookFeed, VenueTraits
+
+BOOK_WAIT_NS: Final = 3 * NS_PER_S
+BOOK_LOOK_S: Final = 0.02
+
+
+async def wait_for_books(books: Sequence[tuple[BookFeed, str]], clock: Clock) -> None:
+    """Give new books time to come; without one, opens are skipped as BOOK_MISSING."""
+    deadline_ns = clock.now_ns() + BOOK_WAIT_NS
+    is_missing = True
+    while is_missing and clock.now_ns() < deadline_ns:
+        is_missing = any(feed.view(symbol) is None for feed, symbol in books)
+        if is_missing:
+            await asyncio.sleep(BOOK_LOOK_S)
 
 
 class VenueHub:

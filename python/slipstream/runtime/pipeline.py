@@ -28,7 +28,7 @@ from slipstream.errors import FeedError, InvariantError, VenueError
 from slipstream.runtime import points
 from slipstream.runtime.attribution import describe, take_stock
 from slipstream.runtime.follower import Follower, Membership
-from slipstream.runtime.hub import VenueHub
+from slipstream.runtime.hub import VenueHub, wait_for_books
 from slipstream.runtime.journal import Journal
 from slipstream.runtime.leaderwatch import LeaderWatch
 from slipstream.runtime.mirror import Mirror
@@ -50,8 +50,6 @@ SYNC_WIDTH: Final = 32
 SYNC_QUIET_NS: Final = 250 * NS_PER_MS
 """When nobody's leverage was answered for this long, the rest are not waited for."""
 
-BOOK_WAIT_NS: Final = 3 * NS_PER_S
-BOOK_LOOK_S: Final = 0.02
 
 SaveCursor = Callable[[str, str], Awaitable[None]]
 """Makes (symbol, cursor) durable without an intent."""
@@ -326,14 +324,17 @@ class Pipeline:
         if symbol not in self._hub.instruments or symbol in self._prepared:
             return
         self._hub.books.subscribe(symbol)
-        for mirror in self._mirrors:
-            theirs = mirror.hub.symbol_for(self._hub.instruments[symbol])
-            if theirs is not None:
-                mirror.hub.books.subscribe(theirs)
+        books = [
+            (mirror.hub.books, theirs)
+            for mirror in self._mirrors
+            if (theirs := mirror.hub.symbol_for(self._hub.instruments[symbol])) is not None
+        ]
+        for feed, theirs in books:
+            feed.subscribe(theirs)
         if self._tasks is None:
             return
         syncing = self._tasks.create_task(self._sync_leverage(symbol))
-        await self._wait_books(symbol)
+        await wait_for_books(books, self._clock)
         await self._wait_synced(syncing)
         self._take_stock(symbol)
         self._prepared.add(symbol)
@@ -357,20 +358,6 @@ class Pipeline:
                 self._journal.incident(
                     "FOREIGN_POSITION", follower=follower.id, detail=describe(each)
                 )
-
-    async def _wait_books(self, symbol: str) -> None:
-        """Give new books time to come; without one, opens are skipped as BOOK_MISSING."""
-        deadline_ns = self._clock.now_ns() + BOOK_WAIT_NS
-        books = [
-            (mirror.hub.books, theirs)
-            for mirror in self._mirrors
-            if (theirs := mirror.hub.symbol_for(self._hub.instruments[symbol])) is not None
-        ]
-        is_missing = True
-        while is_missing and self._clock.now_ns() < deadline_ns:
-            is_missing = any(feed.view(theirs) is None for feed, theirs in books)
-            if is_missing:
-                await asyncio.sleep(BOOK_LOOK_S)
 
     async def _sync_leverage(self, symbol: str) -> None:
         self._synced_ns = self._clock.now_ns()

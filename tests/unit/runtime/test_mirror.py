@@ -386,6 +386,7 @@ async def test_every_leg_ends_exactly_once_whatever_the_venue_answers(seed: int)
     position = 0
     for _ in range(25):
         position = chance.choice([each for each in range(-3, 4) if each != position])
+        stage.clock.at_ns += 1_000  # what stands beside the leader's events is named by its instant
         await stage.move(units(position))
         intent = stage.store.commits[-1].intent
         assert intent is not None
@@ -403,7 +404,8 @@ async def test_every_leg_ends_exactly_once_whatever_the_venue_answers(seed: int)
     assert not stage.mirror.is_busy
     told = Counter(each[:3] for each in stage.ends())
     assert set(told.values()) == {1}
-    assert {key for key in told if key[2] == 0} == expected
+    events = {intent for intent, _, _ in expected}
+    assert {key for key in told if key[2] == 0 and key[0] in events} == expected
     assert stage.journal.ends.total() == told.total()
 
 
