@@ -37,7 +37,9 @@ def drill(kind: str, *words: str) -> dict[str, Any]:
     assert done.stdout, done.stderr
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert [told[name] for name in COUNTERS] == [0, 0, 0, 0], "\n".join(told["findings"])
-    assert told["findings"] == []
+    # What the venue's log cannot decide is told beside what was done, and counts as nothing.
+    beside = (": unjudged: ", ": done: ")
+    assert [each for each in told["findings"] if not any(word in each for word in beside)] == []
     assert done.returncode == 0
     assert FOLLOWERS >= 20
     assert told["leader_fills"] >= LEADER_FILLS_MIN * told["runs"]
