@@ -3,12 +3,14 @@
 Everything goes through the real constructors; nothing here decides what is right.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from slipstream._core import (
     SCALE,
     TARGET_SCALE,
+    BelowMinimum,
     Book,
     BookView,
     CohortIntent,
@@ -18,6 +20,8 @@ from slipstream._core import (
     FollowerTable,
     InstrumentRules,
     LaneState,
+    Missed,
+    OnLimit,
     OrderPlan,
     SizingMode,
     SizingRule,
@@ -29,6 +33,7 @@ from slipstream._core import (
 PX: Final = 100 * SCALE
 TICK: Final = SCALE // 100
 LOT: Final = SCALE // 1000
+MILLI: Final = TARGET_SCALE // 1000
 ROOMY: Final = 10**9 * SCALE
 FREE_RULES: Final = InstrumentRules(px_step=TICK, qty_step=LOT, qty_min=0)
 
@@ -221,3 +226,38 @@ def units(count: int) -> int:
 
 def reasons(skips: Sequence[Skip]) -> list[str]:
     return [skip.reason.code for skip in skips]
+
+
+def rule(
+    *,
+    on_cap: OnLimit = OnLimit.SKIP,
+    on_thin_book: OnLimit = OnLimit.SKIP,
+    missed: Missed = Missed.GIVE_UP,
+    below_minimum: BelowMinimum = BelowMinimum.CARRY,
+) -> SizingRule:
+    """Return a one-to-one ratio rule with these policies."""
+    return SizingRule(
+        mode=SizingMode.RATIO,
+        ratio=SCALE,
+        on_cap=on_cap,
+        on_thin_book=on_thin_book,
+        missed=missed,
+        below_minimum=below_minimum,
+    )
+
+
+def filled(cohort: Cohort, after: int = 3) -> Cohort:
+    """Fill the orders of a leader's first event; return the cohort."""
+    cohort.fill(cohort.move(units(after)))
+    return cohort
+
+
+def results(plan: CohortPlan) -> list[OrderPlan | Skip]:
+    """Return all orders and skips of a plan."""
+    return [*plan.orders, *plan.skips]
+
+
+def row_results(plan: CohortPlan) -> Counter[tuple[int, int]]:
+    """Count what a plan says of each (row, leg)."""
+    keys = [(result.row, result.leg) for result in results(plan)]
+    return Counter([*keys, *((row, 0) for row in plan.waiting_rows)])

@@ -1,7 +1,5 @@
 """Planning a cohort: gates, caps, bounds, shared depth, and the isolation of rows."""
 
-from collections import Counter
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +7,17 @@ from hypothesis import strategies as st
 from cohort_factory import (
     FREE_RULES,
     LOT,
+    MILLI,
     PX,
     TICK,
     Cohort,
     book,
+    filled,
     limits,
     ratio,
     reasons,
+    row_results,
+    rule,
     units,
 )
 from slipstream._core import (
@@ -35,44 +37,9 @@ from slipstream._core import (
     Side,
     SizingMode,
     SizingRule,
-    Skip,
     SkipReason,
     format_fixed,
 )
-
-MILLI = TARGET_SCALE // 1000
-
-
-def _rule(
-    *,
-    on_cap: OnLimit = OnLimit.SKIP,
-    on_thin_book: OnLimit = OnLimit.SKIP,
-    missed: Missed = Missed.GIVE_UP,
-    below_minimum: BelowMinimum = BelowMinimum.CARRY,
-) -> SizingRule:
-    return SizingRule(
-        mode=SizingMode.RATIO,
-        ratio=SCALE,
-        on_cap=on_cap,
-        on_thin_book=on_thin_book,
-        missed=missed,
-        below_minimum=below_minimum,
-    )
-
-
-def _filled(cohort: Cohort, after: int = 3) -> Cohort:
-    cohort.fill(cohort.move(units(after)))
-    return cohort
-
-
-def _results(plan: CohortPlan) -> list[OrderPlan | Skip]:
-    return [*plan.orders, *plan.skips]
-
-
-def _row_results(plan: CohortPlan) -> Counter[tuple[int, int]]:
-    keys = [(result.row, result.leg) for result in _results(plan)]
-    return Counter([*keys, *((row, 0) for row in plan.waiting_rows)])
-
 
 # --- results per row -----------------------------------------------------------------------
 
@@ -91,7 +58,7 @@ def test_every_row_gets_exactly_one_result_per_leg(
     answers = iter(is_filled)
     for after in walk:
         plan = cohort.move(after * MILLI)
-        results = _row_results(plan)
+        results = row_results(plan)
         assert set(results.values()) == {1}
         assert {row for row, leg in results if leg == 0} == set(range(len(factors)))
         for order in plan.orders:
@@ -132,7 +99,7 @@ def test_a_reduction_that_came_meanwhile_bounds_what_was_filled() -> None:
 
 def test_a_replan_for_reductions_opens_nothing_and_gives_nothing_up() -> None:
     cohort = Cohort()
-    cohort.add(_rule(missed=Missed.CATCH_UP))
+    cohort.add(rule(missed=Missed.CATCH_UP))
     cohort.settle(cohort.move(units(2)).orders[0], SCALE)
     plan = cohort.again([0], reductions_only=True)
     assert reasons(plan.skips) == ["NO_CHANGE"]
@@ -142,7 +109,7 @@ def test_a_replan_for_reductions_opens_nothing_and_gives_nothing_up() -> None:
 
 def test_an_event_never_moves_a_follower_the_other_way() -> None:
     cohort = Cohort()
-    cohort.add(_rule(missed=Missed.CATCH_UP))
+    cohort.add(rule(missed=Missed.CATCH_UP))
     cohort.settle(cohort.move(units(4)).orders[0], SCALE)
     plan = cohort.move(units(2))
     assert reasons(plan.skips) == ["DIRECTION"]
@@ -169,7 +136,7 @@ def test_a_lane_that_mirrors_nothing_says_so() -> None:
 
 
 def test_a_flip_closes_then_opens() -> None:
-    cohort = _filled(_with(_rule()))
+    cohort = filled(_with(rule()))
     plan = cohort.move(units(-2))
     assert [(o.leg, o.side, o.qty, o.is_full_close) for o in plan.orders] == [
         (0, Side.SELL, 3 * SCALE, True)
@@ -312,7 +279,7 @@ _STEPS = st.lists(
     st.booleans(),
     st.booleans(),
     st.builds(
-        _rule,
+        rule,
         on_cap=st.sampled_from([OnLimit.SKIP, OnLimit.CLIP]),
         on_thin_book=st.sampled_from([OnLimit.SKIP, OnLimit.CLIP]),
         missed=st.sampled_from([Missed.GIVE_UP, Missed.CATCH_UP]),
@@ -349,11 +316,11 @@ def test_nothing_is_given_up_that_its_pass_does_not_tell_of(
         changed = [abs(now - then) for now, then in zip(_gaps(cohort), before, strict=True)]
         if kind != "move":
             assert sum(changed) <= _told(plan), (plan.skips, plan.orders, plan.waiting_rows)
-        assert max(_row_results(plan).values(), default=1) == 1
+        assert max(row_results(plan).values(), default=1) == 1
 
 
 def test_an_opening_leg_is_not_planned_before_its_close_is_done() -> None:
-    cohort = _filled(_with(_rule()))
+    cohort = filled(_with(rule()))
     close = cohort.move(units(-2)).orders[0]
     cohort.settle(close, SCALE)
     plan = cohort.again([0], leg=1)
@@ -386,7 +353,7 @@ GATES = [
 
 @given(st.sets(st.sampled_from(GATES), min_size=1), st.booleans())
 def test_the_first_gate_that_applies_is_recorded(gates: set[SkipReason], is_open: bool) -> None:  # noqa: FBT001
-    cohort = _filled(_with(_rule()))
+    cohort = filled(_with(rule()))
     parts = sorted(gates, key=lambda reason: reason.value)
     cohort.table.set_gates(0, sum(reason.mask for reason in parts[::3]))
     cohort.table.set_lane_gates(0, 0, sum(reason.mask for reason in parts[1::3]))
@@ -409,7 +376,7 @@ def test_the_first_gate_that_applies_is_recorded(gates: set[SkipReason], is_open
 
 
 def test_computed_gates_carry_the_numbers_compared() -> None:
-    cohort = _with(_rule(), 3)
+    cohort = _with(rule(), 3)
     cohort.now_ns = 6 * 10**9
     stale = cohort.move(units(1)).skips[0]
     assert (stale.reason, stale.observed, stale.limit) == (
@@ -417,8 +384,8 @@ def test_computed_gates_carry_the_numbers_compared() -> None:
         6 * 10**9,
         5 * 10**9,
     )
-    cohort = _with(_rule(), 2)
-    unknown = cohort.table.add(sizing=_rule(), limits=limits())
+    cohort = _with(rule(), 2)
+    unknown = cohort.table.add(sizing=rule(), limits=limits())
     cohort.table.set_account(0, equity=1, free_margin=1, ts_ns=-400 * 10**9)
     cohort.table.set_foreign(1, 0, PositionSide.NET, -7)
     plan = cohort.move(units(1))
@@ -433,7 +400,7 @@ def test_computed_gates_carry_the_numbers_compared() -> None:
 
 def test_a_dedicated_mirror_opens_beside_foreign_quantity() -> None:
     cohort = Cohort()
-    row = cohort.table.add(sizing=_rule(), limits=limits(), is_dedicated=True)
+    row = cohort.table.add(sizing=rule(), limits=limits(), is_dedicated=True)
     cohort.table.set_account(row, equity=1, free_margin=10**6 * SCALE, ts_ns=0)
     cohort.table.set_foreign(row, 0, PositionSide.NET, SCALE)
     assert len(cohort.move(units(1)).orders) == 1
@@ -441,7 +408,7 @@ def test_a_dedicated_mirror_opens_beside_foreign_quantity() -> None:
 
 @pytest.mark.parametrize("gate", [None, SkipReason.BOOK_GAPPED])
 def test_without_a_usable_book_only_exits_go(gate: SkipReason | None) -> None:
-    cohort = _filled(_with(_rule()))
+    cohort = filled(_with(rule()))
     if gate is None:
         cohort.view = None
     mask = 0 if gate is None else gate.mask
@@ -459,20 +426,20 @@ def test_without_a_mid_only_exits_go(has_asks: bool) -> None:  # noqa: FBT001
     half = Book()
     half.load([] if has_asks else level, level if has_asks else [], sequence=1, ts_ns=0)
     sign = 1 if has_asks else -1
-    cohort = _filled(_with(_rule()), 3 * sign)
+    cohort = filled(_with(rule()), 3 * sign)
     cohort.view = half.view()
     opening = cohort.move(units(4 * sign))
     assert reasons(opening.skips) == ["BOOK_MISSING"]
     assert opening.orders == []
     assert cohort.wanted() == units(3 * sign)
-    cohort = _filled(_with(_rule()), -3 * sign)
+    cohort = filled(_with(rule()), -3 * sign)
     cohort.view = half.view()
     close = cohort.move(0).orders[0]
     assert (close.reference_kind, close.reference_px) == (ReferenceKind.BEST, PX)
 
 
 def test_an_exit_on_a_stale_book_takes_the_mark() -> None:
-    cohort = _filled(_with(_rule()))
+    cohort = filled(_with(rule()))
     cohort.table.set_mark(0, 2 * PX)
     cohort.now_ns = 3 * 10**9
     close = cohort.move(0).orders[0]
@@ -496,7 +463,7 @@ def test_a_limit_is_inside_both_bounds_of_an_opening(
 ) -> None:
     leader_px = PX + shift * TICK
     cohort = Cohort(view=book(10**4 * SCALE, level_count=40))
-    cohort.add(_rule(), limits(entry_ppm=entry, deviation_ppm=deviation))
+    cohort.add(rule(), limits(entry_ppm=entry, deviation_ppm=deviation))
     after = units(1 if is_buy else -1)
     plan = cohort.move(after, leader_px=leader_px)
     sign = 1 if is_buy else -1
@@ -519,7 +486,7 @@ def test_a_limit_is_inside_both_bounds_of_an_opening(
 
 def test_an_exit_takes_the_emergency_bound_once_it_waited() -> None:
     for since, ppm in ((None, 200_000), (0, 300_000)):
-        cohort = _filled(_with(_rule()))
+        cohort = filled(_with(rule()))
         cohort.view = book(10**6 * SCALE)
         cohort.now_ns = 1
         made = CohortIntent(
@@ -537,7 +504,7 @@ def test_an_exit_takes_the_emergency_bound_once_it_waited() -> None:
 
 
 def test_the_price_band_cuts_the_limit() -> None:
-    cohort = _with(_rule())
+    cohort = _with(rule())
     made = CohortIntent(
         symbol_index=0,
         rules=FREE_RULES,
@@ -609,7 +576,7 @@ def test_rotation_changes_who_is_first_but_not_the_totals(rotation: int, count: 
 def test_the_expected_price_is_what_is_left_behind_the_others() -> None:
     cohort = Cohort(view=book(SCALE), has_reservation=True)
     for _ in range(3):
-        cohort.add(_rule())
+        cohort.add(rule())
     plan = cohort.move(units(1))
     assert [order.expected_px for order in plan.orders] == [PX + n * TICK for n in (1, 2, 3)]
 
@@ -617,12 +584,12 @@ def test_the_expected_price_is_what_is_left_behind_the_others() -> None:
 def test_without_a_reservation_depth_is_counted_more_than_once() -> None:
     cohort = Cohort(view=book(SCALE, level_count=1))
     for _ in range(3):
-        cohort.add(_rule())
+        cohort.add(rule())
     assert len(cohort.move(units(1)).orders) == 3
 
 
 def test_a_reduction_takes_what_is_there_and_the_rest_stays_wanted() -> None:
-    cohort = _filled(_with(_rule(), 2))
+    cohort = filled(_with(rule(), 2))
     thin = Cohort(view=book(2 * SCALE, level_count=2), has_reservation=True)
     cohort.view, cohort.reservation = thin.view, thin.reservation
     plan = cohort.move(0)
@@ -643,7 +610,7 @@ def test_a_reduction_takes_what_is_there_and_the_rest_stays_wanted() -> None:
 def test_beside_an_unknown_order_only_a_sure_reduction_goes(
     held: int, unknown: int, wanted: int
 ) -> None:
-    cohort = _with(_rule())
+    cohort = _with(rule())
     cohort.table.restore_lane(
         0,
         0,
@@ -671,7 +638,7 @@ def test_beside_an_unknown_order_only_a_sure_reduction_goes(
 
 
 def test_an_unknown_order_blocks_increases_until_it_is_settled() -> None:
-    cohort = _with(_rule())
+    cohort = _with(rule())
     order = cohort.move(units(2)).orders[0]
     cohort.table.mark_unknown(0, 0, order.position_side)
     assert cohort.table.lane(0, 0).unknown_qty == (2 * SCALE, 0)

@@ -1,7 +1,5 @@
 """Planning a cohort under caps: what they skip or clip, with the numbers compared."""
 
-from collections import Counter
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,61 +7,24 @@ from hypothesis import strategies as st
 from cohort_factory import (
     FREE_RULES,
     LOT,
+    MILLI,
     PX,
     TICK,
     Cohort,
+    filled,
     limits,
     reasons,
+    rule,
     units,
 )
 from slipstream._core import (
     SCALE,
-    TARGET_SCALE,
-    BelowMinimum,
-    CohortPlan,
     InstrumentRules,
     LaneState,
-    Missed,
     OnLimit,
-    OrderPlan,
-    SizingMode,
     SizingRule,
-    Skip,
     SkipReason,
 )
-
-MILLI = TARGET_SCALE // 1000
-
-
-def _rule(
-    *,
-    on_cap: OnLimit = OnLimit.SKIP,
-    on_thin_book: OnLimit = OnLimit.SKIP,
-    missed: Missed = Missed.GIVE_UP,
-    below_minimum: BelowMinimum = BelowMinimum.CARRY,
-) -> SizingRule:
-    return SizingRule(
-        mode=SizingMode.RATIO,
-        ratio=SCALE,
-        on_cap=on_cap,
-        on_thin_book=on_thin_book,
-        missed=missed,
-        below_minimum=below_minimum,
-    )
-
-
-def _filled(cohort: Cohort, after: int = 3) -> Cohort:
-    cohort.fill(cohort.move(units(after)))
-    return cohort
-
-
-def _results(plan: CohortPlan) -> list[OrderPlan | Skip]:
-    return [*plan.orders, *plan.skips]
-
-
-def _row_results(plan: CohortPlan) -> Counter[tuple[int, int]]:
-    keys = [(result.row, result.leg) for result in _results(plan)]
-    return Counter([*keys, *((row, 0) for row in plan.waiting_rows)])
 
 
 def _with(rule: SizingRule, count: int = 1, rules: InstrumentRules = FREE_RULES) -> Cohort:
@@ -88,7 +49,7 @@ def test_a_cap_skips_or_clips_with_its_numbers(name: str) -> None:
     bound = 250 * SCALE if name != "leverage_max" else 1
     for on_cap in (OnLimit.SKIP, OnLimit.CLIP):
         cohort = Cohort()
-        cohort.add(_rule(on_cap=on_cap), limits(**{name: bound}), equity=250 * SCALE)
+        cohort.add(rule(on_cap=on_cap), limits(**{name: bound}), equity=250 * SCALE)
         plan = cohort.move(units(3))
         if on_cap is OnLimit.SKIP:
             skip = plan.skips[0]
@@ -104,7 +65,7 @@ def test_a_cap_skips_or_clips_with_its_numbers(name: str) -> None:
 def test_an_order_clipped_below_the_venues_minimum_is_not_sent() -> None:
     rules = InstrumentRules(px_step=TICK, qty_step=LOT, qty_min=SCALE)
     cohort = Cohort(rules)
-    cohort.add(_rule(on_cap=OnLimit.CLIP), limits(order_notional_max=PX // 2))
+    cohort.add(rule(on_cap=OnLimit.CLIP), limits(order_notional_max=PX // 2))
     skip = cohort.move(units(3)).skips[0]
     assert (skip.reason, skip.observed, skip.limit) == (
         SkipReason.ORDER_CAP,
@@ -126,7 +87,7 @@ def test_caps_hold_with_orders_in_flight(
 ) -> None:
     cohort = Cohort()
     caps = limits(order_notional_max=per_order * SCALE, notional_max=total * SCALE)
-    cohort.add(_rule(on_cap=on_cap), caps)
+    cohort.add(rule(on_cap=on_cap), caps)
     cohort.table.set_mark(0, PX)
     for after, end in zip(walk, ends, strict=False):
         plan = cohort.move(after * MILLI)
@@ -146,7 +107,7 @@ def test_caps_hold_with_orders_in_flight(
 
 
 def test_margin_counts_what_is_in_flight_on_other_symbols() -> None:
-    cohort = _with(_rule())
+    cohort = _with(rule())
     cohort.table.set_account(0, equity=1000 * SCALE, free_margin=500 * SCALE, ts_ns=0)
     cohort.table.set_mark(9, PX)
     cohort.table.restore_lane(0, 9, LaneState(in_flight_qty=(8 * SCALE, 0), leverage=2))
@@ -162,7 +123,7 @@ def test_margin_counts_what_is_in_flight_on_other_symbols() -> None:
 
 def test_a_symbol_without_any_price_is_not_assumed_small() -> None:
     cohort = Cohort()
-    cohort.add(_rule(), limits(notional_max=10**6 * SCALE))
+    cohort.add(rule(), limits(notional_max=10**6 * SCALE))
     cohort.table.restore_lane(0, 5, LaneState(position_qty=(1, 0)))
     assert reasons(cohort.move(units(1)).skips) == ["NOTIONAL_CAP"]
 
@@ -170,8 +131,8 @@ def test_a_symbol_without_any_price_is_not_assumed_small() -> None:
 def test_account_caps_stop_opens_only() -> None:
     for field, reason in (("day_pnl", "DAILY_LOSS"), ("drawdown_ppm", "DRAWDOWN")):
         cohort = Cohort()
-        cohort.add(_rule(), limits(daily_loss_max=50 * SCALE, drawdown_ppm_max=1_000))
-        _filled(cohort)
+        cohort.add(rule(), limits(daily_loss_max=50 * SCALE, drawdown_ppm_max=1_000))
+        filled(cohort)
         cohort.table.set_account(
             0,
             equity=SCALE,
@@ -186,7 +147,7 @@ def test_account_caps_stop_opens_only() -> None:
 
 def test_the_count_of_positions_is_capped() -> None:
     cohort = Cohort()
-    cohort.add(_rule(), limits(position_count_max=1))
+    cohort.add(rule(), limits(position_count_max=1))
     cohort.table.restore_lane(0, 4, LaneState(position_qty=(-SCALE, 0)))
     skip = cohort.move(units(1)).skips[0]
     assert (skip.reason.code, skip.observed, skip.limit) == ("POSITION_COUNT_CAP", 2, 1)
@@ -194,7 +155,7 @@ def test_the_count_of_positions_is_capped() -> None:
 
 def test_the_venues_largest_order_clips_and_a_reductions_rest_stays_wanted() -> None:
     rules = InstrumentRules(px_step=TICK, qty_step=LOT, qty_min=0, qty_max=2 * SCALE)
-    cohort = _with(_rule(), rules=rules)
+    cohort = _with(rule(), rules=rules)
     cohort.table.restore_lane(
         0,
         0,
@@ -219,8 +180,8 @@ def test_a_full_close_ignores_the_venues_minimums() -> None:
     rules = InstrumentRules(
         px_step=TICK, qty_step=LOT, qty_min=SCALE, notional_min=PX, is_reduction_exempt=False
     )
-    cohort = _with(_rule(), rules=rules)
-    _filled(cohort, 2)
+    cohort = _with(rule(), rules=rules)
+    filled(cohort, 2)
     assert reasons(cohort.move(units(3) // 2).skips) == ["BELOW_MIN_QTY"]
     order = cohort.move(0).orders[0]
     assert (order.qty, order.is_full_close) == (2 * SCALE, True)
