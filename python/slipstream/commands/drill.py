@@ -130,8 +130,13 @@ def _show(told: dict[str, object]) -> RenderableType:
     points = told["points"]
     for name, value in told.items():
         if name not in ("points", "findings"):
-            table.add_row(name.replace("_", " "), str(value))
-    hit = Table("killed at", "times")
+            shown = (
+                ", ".join(f"{k} {v}" for k, v in value.items())
+                if isinstance(value, dict)
+                else value
+            )
+            table.add_row(name.replace("_", " "), str(shown))
+    hit = Table("killed at" if told["kills"] else "disrupted by", "times")
     if isinstance(points, dict):
         for name, count in points.items():
             hit.add_row(str(name), str(count))
